@@ -1,0 +1,248 @@
+"""Who may do what: constraints, grants, and the authority of one call.
+
+Deny by default: a call may use what its program's manifest requested *and* its operator granted, inside the
+constraints of both. Everything here is a value; combining two values only ever narrows. Grants are data (stored,
+printed, compared), so nothing here is a function a caller could hand in. No I/O, no clock: the time is an argument.
+
+A capability takes only the constraints that its service enforces (`CAPABILITIES`); any other is refused when the grant
+is made, because a constraint nobody checks would be a promise not kept.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Final
+
+from host_api.errors import ApiError, ErrorCode
+
+CAPABILITIES: Final[Mapping[str, frozenset[str]]] = {
+    "payment": frozenset({"amount_max", "day_max", "currencies", "count", "expires_at_us"}),
+    "storage": frozenset({"keys", "expires_at_us"}),
+}
+"""Every capability there is → the constraints it takes."""
+
+NUMBER_MAX: Final = 2**53
+ENTRIES_MAX: Final = 256
+ENTRY_CHARS_MAX: Final = 256
+_NEVER: Final = 2**63 - 1
+
+
+class GrantError(ValueError):
+    """A grant, or a manifest's request for one, that cannot be. The message names the part and the nearest right."""
+
+
+def _unknown(kind: str, name: object, known: Iterable[str]) -> GrantError:
+    listed = sorted(known)
+    near = difflib.get_close_matches(str(name)[:64], listed, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(listed)}"
+    return GrantError(f"unknown {kind} {ascii(name)[:100]}; {hint}")
+
+
+def _texts(name: str, value: object) -> tuple[str, ...]:
+    """Checked, sorted, without repeats; GrantError."""
+    if isinstance(value, str) or not isinstance(value, Sequence | frozenset | set):
+        raise GrantError(f"constraint {name} must be a list of texts, not {type(value).__name__}")
+    if len(value) > ENTRIES_MAX:
+        raise GrantError(f"constraint {name} has {len(value)} entries, the most is {ENTRIES_MAX}")
+    for entry in value:
+        if type(entry) is not str or not 1 <= len(entry) <= ENTRY_CHARS_MAX or not entry.isprintable():
+            raise GrantError(
+                f"constraint {name}: {ascii(entry)[:100]} must be a printable text of 1 to {ENTRY_CHARS_MAX} characters"
+            )
+    return tuple(sorted(set(value)))
+
+
+def _shortest(prefixes: tuple[str, ...]) -> tuple[str, ...]:
+    """Without the prefixes that another one covers. Sorted input: what covers an entry comes before it."""
+    kept: list[str] = []
+    for prefix in prefixes:
+        if not kept or not prefix.startswith(kept[-1]):
+            kept.append(prefix)
+    return tuple(kept)
+
+
+def _least(a: int | None, b: int | None) -> int | None:
+    return b if a is None else a if b is None else min(a, b)
+
+
+def _common(a: tuple[str, ...] | None, b: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    return b if a is None else a if b is None else tuple(sorted(set(a) & set(b)))
+
+
+def _common_prefixes(a: tuple[str, ...] | None, b: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """The keys that begin with one of `a` and with one of `b` are those that begin with the longer of such a pair."""
+    if a is None or b is None:
+        return b if a is None else a
+    longer = [max(x, y, key=len) for x in a for y in b if x.startswith(y) or y.startswith(x)]
+    return _shortest(tuple(sorted(set(longer))))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Constraints:
+    """How far a capability goes. None: no constraint but the program's limits. An empty tuple: nothing is allowed."""
+
+    amount_max: int | None = None
+    """Minor units of one payment."""
+    day_max: int | None = None
+    """Minor units of all payments in any 24 hours, per currency."""
+    currencies: tuple[str, ...] | None = None
+    """ISO 4217 codes."""
+    count: int | None = None
+    """Payments created in any hour."""
+    keys: tuple[str, ...] | None = None
+    """Prefixes; a storage key must begin with one of them."""
+    expires_at_us: int | None = None
+    """Microseconds since the epoch; at that time the capability is gone."""
+
+    def __post_init__(self) -> None:
+        for name in ("amount_max", "day_max", "count", "expires_at_us"):
+            value = getattr(self, name)
+            if value is not None and (type(value) is not int or not 0 <= value <= NUMBER_MAX):
+                raise GrantError(
+                    f"constraint {name} must be a whole number from 0 to {NUMBER_MAX}, not {ascii(value)[:40]}"
+                )
+        for name in ("currencies", "keys"):
+            value = getattr(self, name)
+            if value is not None:
+                texts = _texts(name, value)
+                object.__setattr__(self, name, _shortest(texts) if name == "keys" else texts)
+
+    def narrowed(self, other: Constraints) -> Constraints:
+        """What both allow. Never more than either: `a.narrowed(b) == b.narrowed(a)`, `a.narrowed(a) == a`."""
+        return Constraints(
+            amount_max=_least(self.amount_max, other.amount_max),
+            day_max=_least(self.day_max, other.day_max),
+            currencies=_common(self.currencies, other.currencies),
+            count=_least(self.count, other.count),
+            keys=_common_prefixes(self.keys, other.keys),
+            expires_at_us=_least(self.expires_at_us, other.expires_at_us),
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Only what is constrained, in plain values; `parse_grants` takes it back."""
+        found = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {k: list(v) if type(v) is tuple else v for k, v in found.items() if v is not None}
+
+
+UNCONSTRAINED: Final = Constraints()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """One capability and how far it goes. Raises GrantError for a capability or constraint that does not exist."""
+
+    capability: str
+    constraints: Constraints = UNCONSTRAINED
+
+    def __post_init__(self) -> None:
+        if self.capability not in CAPABILITIES:
+            raise _unknown("capability", self.capability, CAPABILITIES)
+        for name in self.constraints.as_dict():
+            if name not in CAPABILITIES[self.capability]:
+                raise _unknown(f"constraint of {self.capability}", name, CAPABILITIES[self.capability])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grants:
+    """A set of grants, at most one a capability: what a manifest requests, or what an operator grants."""
+
+    grants: tuple[Grant, ...] = ()
+
+    def __post_init__(self) -> None:
+        names = [grant.capability for grant in self.grants]
+        if len(set(names)) != len(names):
+            raise GrantError(f"a capability is granted twice: {', '.join(sorted(names))}")
+        object.__setattr__(self, "grants", tuple(sorted(self.grants, key=lambda grant: grant.capability)))
+
+    def __iter__(self) -> Iterator[Grant]:
+        return iter(self.grants)
+
+    def constraints(self, capability: str) -> Constraints | None:
+        """None where the capability is not among them."""
+        return next((grant.constraints for grant in self.grants if grant.capability == capability), None)
+
+    def narrowed(self, other: Grants) -> Grants:
+        """Only the capabilities in both, each inside the constraints of both."""
+        both = ((grant, other.constraints(grant.capability)) for grant in self.grants)
+        return Grants(
+            grants=tuple(
+                Grant(capability=grant.capability, constraints=grant.constraints.narrowed(theirs))
+                for grant, theirs in both
+                if theirs is not None
+            )
+        )
+
+    def as_dict(self) -> dict[str, dict[str, Any]]:
+        """Plain values, in a fixed order, to be stored and printed; `parse_grants` takes them back."""
+        return {grant.capability: grant.constraints.as_dict() for grant in self.grants}
+
+
+def parse_grants(source: Sequence[str] | Mapping[str, Mapping[str, Any]]) -> Grants:
+    """Grants from names, or from names and constraints: `["storage"]`, `{"payment": {"amount_max": 5000}}`.
+
+    Raises GrantError for whatever is not that; unknown names are refused with the nearest known one.
+    """
+    if isinstance(source, str | bytes) or not isinstance(source, Mapping | Sequence):
+        raise GrantError(f"grants must be a list of names or a map of name to constraints, not {ascii(source)[:60]}")
+    named = source.items() if isinstance(source, Mapping) else [(name, {}) for name in source]
+    return Grants(grants=tuple(_parse_grant(capability, given) for capability, given in named))
+
+
+def _parse_grant(capability: object, given: object) -> Grant:
+    if not isinstance(capability, str) or capability not in CAPABILITIES:
+        raise _unknown("capability", capability, CAPABILITIES)
+    if not isinstance(given, Mapping):
+        raise GrantError(f"constraints of {capability} must be a map, not {type(given).__name__}")
+    for name in given:
+        if name not in CAPABILITIES[capability]:
+            raise _unknown(f"constraint of {capability}", name, CAPABILITIES[capability])
+    return Grant(capability=capability, constraints=Constraints(**given))
+
+
+NO_GRANTS: Final = Grants()
+
+
+class Authority:
+    """What one call may do: requested ∩ granted, fixed when the call began. It cannot be changed, only asked."""
+
+    __slots__ = ("_held", "_requested")
+
+    def __init__(self, *, requested: Grants = NO_GRANTS, granted: Grants = NO_GRANTS) -> None:
+        self._requested = frozenset(grant.capability for grant in requested)
+        self._held: dict[str, tuple[int, Constraints]] = {
+            grant.capability: (
+                _NEVER if grant.constraints.expires_at_us is None else grant.constraints.expires_at_us,
+                grant.constraints,
+            )
+            for grant in requested.narrowed(granted)
+        }
+
+    def require(self, capability: str, now_us: int) -> Constraints:
+        """The constraints to stay inside. One look-up and one comparison: it is on the path of every host call.
+
+        Raises ApiError: CAPABILITY_UNDECLARED (not in the manifest), CAPABILITY_NOT_GRANTED, GRANT_EXPIRED.
+        """
+        held = self._held.get(capability)
+        if held is not None and now_us < held[0]:
+            return held[1]
+        raise self._refusal(capability)
+
+    def constraints(self, capability: str) -> Constraints:
+        """For a service whose request the broker has just let pass: as `require`, but no time is looked at."""
+        held = self._held.get(capability)
+        if held is None:
+            raise self._refusal(capability)
+        return held[1]
+
+    def _refusal(self, capability: str) -> ApiError:
+        details: dict[str, Any] = {"capability": capability}
+        if capability not in self._requested:
+            code, why = ErrorCode.CAPABILITY_UNDECLARED, "is not in the manifest's req_permissions"
+        elif capability not in self._held:
+            code, why = ErrorCode.CAPABILITY_NOT_GRANTED, "was not granted by the operator"
+        else:
+            code, why = ErrorCode.GRANT_EXPIRED, "was granted for a time that is over"
+            details["expired_at_us"] = self._held[capability][0]
+        return ApiError(code, f"capability {capability} {why}: {code.cure}", details=details)

@@ -1,0 +1,85 @@
+"""What a store is: transactions, the two ways in, and what they raise.
+
+What lives here: the protocols that services are written against and the errors of a store. No database: sqlite.py
+is the first implementation, tests/host_api/store/contract what every implementation must pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
+Row = tuple[Any, ...]
+Bindings = Sequence[Any] | Mapping[str, Any]
+
+
+class StoreError(Exception):
+    """The store cannot be opened or does not hold together; the message says why and what to do.
+
+    `code` is stable: `state_in_use`, `state_too_new`, `state_unsafe`, `state_damaged`.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class ConstraintViolated(Exception):
+    """A statement broke a constraint of the schema (CHECK, UNIQUE, foreign key, 64-bit bounds); it changed nothing.
+
+    Rules are checked before they are written, so this is the last line of defence: a job lets it pass, and is
+    undone. The message names table and columns, never values.
+    """
+
+
+class Transaction(Protocol):
+    """One job's view of the store. Dead when the job returns."""
+
+    @property
+    def now_us(self) -> int:
+        """The time of the hand-over, µs since the epoch; never earlier than any time stored before."""
+        ...
+
+    def execute(self, sql: str, bindings: Bindings = ()) -> list[Row]:
+        """Run one statement, all its rows at once. Raises ConstraintViolated."""
+        ...
+
+    def savepoint(self) -> AbstractContextManager[None]:
+        """All or nothing: what is written inside is undone if the block raises. The exception passes."""
+        ...
+
+
+class Store(Protocol):
+    """All state of the host. Serializable: jobs see the world as if they ran one after the other."""
+
+    def now_us(self) -> int:
+        """The host's time: the injected clock, never earlier than what was said or stored before (a `Clock`)."""
+        ...
+
+    async def write(self, job: Callable[[Transaction], T]) -> T:
+        """Run `job` in a transaction and return its result once it is durable.
+
+        `job` may run in another thread: it must not touch trio, and nothing but its transaction. An exception it
+        raises undoes only what it did, and is raised here.
+
+        Cancellation: the point of no return is the hand-over to the writer. Before it, Cancelled is raised and
+        nothing happens; after it, the outcome is waited for in any case and Cancelled is delivered at the caller's
+        next checkpoint.
+
+        Raises ApiError: BUSY (nothing happened: the queue is full, the disk refused, the store is closing),
+        UNKNOWN_OUTCOME (no answer in time, or the commit itself failed: it may have happened).
+        """
+        ...
+
+    def read(self, job: Callable[[Transaction], T]) -> T:
+        """Run `job` in place, on one snapshot that holds everything committed. It cannot write; it must be short.
+
+        Not to be called from inside a job. Raises ApiError BUSY if the disk refuses.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Finish what was handed over, then close. Later writes are refused with BUSY. May be called again."""
+        ...

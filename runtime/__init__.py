@@ -1,0 +1,64 @@
+"""hostel: a host for mini-programs. `from runtime import Host, Bundle`.
+
+The names below are the public API; they are imported when first used, so that the compile child and the command line
+start fast. Everything else may change with any release.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from host_api.errors import ApiError as ApiError
+    from host_api.ledger import AccountKind as AccountKind
+    from host_api.ledger import AccountName as AccountName
+    from host_api.money import Money as Money
+    from host_api.payment.cashier import Cashier as Cashier
+    from host_api.payment.cashier import Decision as Decision
+    from host_api.payment.cashier import Prompt as Prompt
+    from host_api.payment.cashier import ScriptedCashier as ScriptedCashier
+    from host_api.payment.cashier import TerminalCashier as TerminalCashier
+    from runtime.bundle import Bundle as Bundle
+    from runtime.bundle import Keyring as Keyring
+    from runtime.bundle import SigningKey as SigningKey
+    from runtime.bundle import pack as pack
+    from runtime.bundle import sign as sign
+    from runtime.errors import *  # noqa: F403
+    from runtime.host import Host as Host
+    from runtime.host import HostStatistics as HostStatistics
+    from runtime.host import Reply as Reply
+    from runtime.limits import CompileLimits as CompileLimits
+    from runtime.limits import Limits as Limits
+    from runtime.limits import ModuleCaps as ModuleCaps
+    from runtime.receipt import Receipt as Receipt
+    from runtime.receipt import Usage as Usage
+    from runtime.registry import App as App
+    from runtime.settings import HostSettings as HostSettings
+
+_WHERE = {
+    "host_api.errors": ("ApiError",),
+    "host_api.ledger": ("AccountKind", "AccountName"),
+    "host_api.money": ("Money",),
+    "host_api.payment.cashier": ("Cashier", "Decision", "Prompt", "ScriptedCashier", "TerminalCashier"),
+    "runtime.bundle": ("Bundle", "Keyring", "SigningKey", "pack", "sign"),
+    "runtime.errors": (
+        "BundleError", "CallCancelled", "CallEnded", "CallRefused", "CallRevoked", "CompileLimitExceeded", "Ending",
+        "GuestExited", "GuestFailed", "GuestProtocolError", "GuestTrapped", "HostBusy", "HostClosed", "HostelError",
+        "InternalError", "ManifestError", "MessageTooLarge", "ModuleError", "NotInstalled", "QuotaExceeded",
+        "SignatureError", "StartupError", "UsageError", "WorkerLost",
+    ),
+    "runtime.host": ("Host", "HostStatistics", "Reply"),
+    "runtime.limits": ("CompileLimits", "Limits", "ModuleCaps"),
+    "runtime.receipt": ("Receipt", "Usage"),
+    "runtime.registry": ("App",),
+    "runtime.settings": ("HostSettings",),
+}  # fmt: skip
+_HOME = {name: module for module, names in _WHERE.items() for name in names}
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'runtime' has no attribute {name!r}")

@@ -1,0 +1,267 @@
+"""The broker: checks a guest's request and has it answered. docs/protocol.md §5.
+
+Pure dispatch: no wasmtime, no I/O of its own, no knowledge of any concrete service. The order of the checks is the
+precedence of the errors, and nothing has an effect before the service runs:
+
+    decode → msgid not outstanding → method known → capability held → params valid → service
+
+Bytes that are no request raise MalformedMessage and end the call. Everything else is an answer the guest lives with:
+what a service raises as ApiError is told to it, anything else is a fault of ours, told as `internal` with an incident
+id that the log carries too, together with the traceback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import msgspec
+
+from host_api.contract import Bound, Clock, Method
+from host_api.errors import ApiError, ErrorCode, limit_exceeded
+from runtime import wire
+from runtime.deadline import Deadline
+from runtime.log import logger
+from runtime.session import CallSession
+
+_log = logger("broker")
+
+TEXT_CHARS_MAX: Final = 200
+"""What a message quotes of a guest's own words is cut here."""
+LINE_BYTES_MAX: Final = 4096
+"""A line of standard output is broken here."""
+REFUSALS_MAX: Final = 10_000
+"""Distinct (program, method, code) counted between two drains; beyond it programs are counted together, as ''."""
+Run: TypeAlias = Callable[[Any, Any], Any]
+
+_LEVELS: Final = {1: "info", 2: "warning"}
+
+
+class _Route(NamedTuple):
+    """What answering one method takes, looked up once a request."""
+
+    run: Run
+    params: type[Any]
+    capability: str | None
+    waits: bool
+    cure: str
+
+
+def _route(bound: Bound) -> _Route:
+    method = bound.method
+    return _Route(bound.run, method.params, method.capability, method.waits, _parameters(method))
+
+
+def _parameters(method: Method[Any, Any]) -> str:
+    """One line that says what the method takes, for the error of a request that does not fit it."""
+    named = [
+        f.encode_name if f.required else f"{f.encode_name} (optional)" for f in msgspec.structs.fields(method.params)
+    ]
+    return f"{method.name} takes {', '.join(named) or 'no parameters'}"
+
+
+def _methods_of(names: Iterable[str]) -> dict[str, str]:
+    """Service → its methods, as one text."""
+    services: dict[str, list[str]] = {}
+    for name in sorted(names):
+        service, _, method = name.partition(".")
+        services.setdefault(service, []).append(method)
+    return {service: ", ".join(methods) for service, methods in services.items()}
+
+
+class Broker:
+    """The services of a host, and the count of what was refused. One for all calls; used from the trio thread only."""
+
+    def __init__(self, services: Mapping[str, Bound], *, clock: Clock, new_incident: Callable[[], str]) -> None:
+        """`services`: method name → what answers it (host_api.services.build). `new_incident` makes ids for faults."""
+        self.routes = {name: _route(bound) for name, bound in services.items()}
+        self.methods_of = _methods_of(services)
+        self.now_us = clock.now_us
+        self._new_incident = new_incident
+        self._refusals: dict[tuple[str, str, str], int] = {}
+
+    def open(self, session: CallSession) -> BrokerCall:
+        """The host side of one call. Its `close` is to be called when the call is over."""
+        return BrokerCall(self, session)
+
+    def drain_refusals(self) -> Mapping[tuple[str, str, str], int]:
+        """(app_id, method, code) → how often since the last drain; method '' where there is no such method."""
+        drained, self._refusals = self._refusals, {}
+        return drained
+
+    def count_refusal(self, app_id: str, method: str, code: ErrorCode) -> None:
+        key = (app_id, method if method in self.routes else "", code.code)
+        if key not in self._refusals and len(self._refusals) >= REFUSALS_MAX:
+            key = ("", *key[1:])
+        self._refusals[key] = self._refusals.get(key, 0) + 1
+
+    def fault(self, session: CallSession, method: str, error: Exception) -> ApiError:
+        """A bug of ours: logged with its traceback, told to the guest by its incident id alone."""
+        incident = self._new_incident()
+        _log.error(
+            "service failed", incident=incident, app_id=session.app_id, call_id=session.call_id,
+            trace_id=session.trace_id, method=method, exc_info=error,
+        )  # fmt: skip
+        return ApiError(ErrorCode.INTERNAL, f"a fault of the host, incident {incident}", details={"incident": incident})
+
+
+class BrokerCall:
+    """What one guest call asks of the host (runtime.sandbox.sandbox.HostSide). Dead after `close`."""
+
+    __slots__ = (
+        "_broker",
+        "_outstanding",
+        "_partial",
+        "_request_max",
+        "_require",
+        "_response_max",
+        "_routes",
+        "session",
+    )
+
+    def __init__(self, broker: Broker, session: CallSession) -> None:
+        self.session = session
+        self._broker = broker
+        self._routes = broker.routes
+        self._require = session.authority.require
+        self._request_max = session.limits.request_bytes
+        self._response_max = session.limits.response_bytes
+        self._outstanding: set[int] = set()
+        self._partial: dict[int, bytes] = {}
+
+    @property
+    def deadline(self) -> Deadline:
+        return self.session.deadline
+
+    # ---- requests ----------------------------------------------------------------------------------------------------
+    def answer(self, request: bytes) -> bytes | Awaitable[bytes | None] | None:
+        """The response; None for a notification, whatever became of it.
+
+        Bytes at once from a method that does not wait, and for every refusal before the service. Otherwise a coroutine
+        to be awaited (or closed): it has begun nothing until then; cancelling it lets trio.Cancelled through.
+        Raises MalformedMessage for bytes that are no request, or use an outstanding msgid again: the call is over.
+        """
+        msgid, method, params = wire.parse_request(request, self._request_max)
+        if msgid in self._outstanding:
+            raise wire.MalformedMessage("a msgid that is still outstanding was used again")
+        try:
+            route = self._routes.get(method)
+            if route is None:
+                raise self._unknown(method)
+            run, params_type, capability, waits, cure = route
+            if capability is not None:
+                self._require(capability, self._broker.now_us())
+            try:
+                values = msgspec.convert(params, params_type)
+            except msgspec.ValidationError as error:
+                raise _invalid(str(error), cure) from None
+            if waits:
+                return self._wait(msgid, method, run, values)
+            result = run(self.session, values)
+        except ApiError as error:
+            return self._refused(msgid, method, error)
+        except Exception as error:
+            return self._refused(msgid, method, self._broker.fault(self.session, method, error))
+        return None if msgid is None else self._answered(msgid, method, result)
+
+    def _wait(self, msgid: int | None, method: str, run: Run, values: Any) -> Awaitable[bytes | None]:
+        if msgid is not None:
+            self._outstanding.add(msgid)
+        return self._awaited(msgid, method, run, values)
+
+    async def _awaited(self, msgid: int | None, method: str, run: Run, values: Any) -> bytes | None:
+        try:
+            result = await run(self.session, values)
+        except ApiError as error:
+            return self._refused(msgid, method, error)
+        except Exception as error:
+            return self._refused(msgid, method, self._broker.fault(self.session, method, error))
+        finally:
+            if msgid is not None:
+                self._outstanding.discard(msgid)
+        return None if msgid is None else self._answered(msgid, method, result)
+
+    def _answered(self, msgid: int, method: str, result: Any) -> bytes | None:
+        try:
+            response = wire.response(msgid, result)
+        except wire.Unencodable as error:
+            return self._refused(msgid, method, self._broker.fault(self.session, method, error))
+        if len(response) > self._response_max:
+            too_long = limit_exceeded("response_bytes", self._response_max, len(response), "bytes", "the response")
+            return self._refused(msgid, method, too_long)
+        return response
+
+    def _refused(self, msgid: int | None, method: str, error: ApiError) -> bytes | None:
+        self.session.usage.denials += 1
+        self._broker.count_refusal(self.session.app_id, method, error.code)
+        return None if msgid is None else self._error(msgid, error)
+
+    def _error(self, msgid: int, error: ApiError) -> bytes:
+        """The error response, inside the response limit: its details go where they do not fit."""
+        told = error.as_wire()
+        told["message"] = told["message"][: 2 * TEXT_CHARS_MAX]
+        response = wire.error_response(msgid, told)
+        if len(response) > self._response_max:
+            response = wire.error_response(msgid, {**told, "message": _quoted(error.message), "details": {}})
+        return response
+
+    def _unknown(self, method: str) -> ApiError:
+        service = method.partition(".")[0]
+        known = self._broker.methods_of.get(service)
+        hint = f"{service} has {known}" if known else ErrorCode.UNKNOWN_METHOD.cure
+        return ApiError(ErrorCode.UNKNOWN_METHOD, f"no method {_quoted(method)}: {hint}")
+
+    def refuse(self, request: bytes, error: ApiError) -> bytes | None:
+        """The response that says no, for a request over a limit of the call, which is not read: its first
+        wire.HEAD_BYTES are enough. None for a notification. The executor counts it; raises MalformedMessage."""
+        msgid = wire.msgid_of(request)
+        self._broker.count_refusal(self.session.app_id, "", error.code)
+        return None if msgid is None else self._error(msgid, error)
+
+    # ---- standard output ---------------------------------------------------------------------------------------------
+    def log(self, stream: int, data: bytes) -> None:
+        """Standard output (1) or error (2) to lines of the program's log. What is not UTF-8 is replaced; a line without
+        its end is kept, LINE_BYTES_MAX at most, until more comes or `close`."""
+        if self.session.usage.log_cut:
+            return
+        *lines, rest = (self._partial.get(stream, b"") + data).split(b"\n")
+        self._lines(stream, lines)
+        while len(rest) >= LINE_BYTES_MAX:
+            self._lines(stream, (rest[:LINE_BYTES_MAX],))
+            rest = rest[LINE_BYTES_MAX:]
+        self._partial[stream] = rest
+
+    def _lines(self, stream: int, lines: Iterable[bytes]) -> None:
+        level = _LEVELS.get(stream, "info")
+        for line in lines:
+            if self.session.usage.log_cut:
+                return
+            for at in range(0, len(line) or 1, LINE_BYTES_MAX):
+                self.session.log(level, line[at : at + LINE_BYTES_MAX].decode(errors="replace"))
+
+    # ---- memory held for the guest -----------------------------------------------------------------------------------
+    def hold(self, size: int) -> bool:
+        """Room for a response kept for the guest, on its program's account; False where there is none."""
+        return self.session.holdings.hold(size, self.session.limits.held_bytes)
+
+    def release(self, size: int) -> None:
+        self.session.holdings.release(size)
+
+    def close(self) -> None:
+        """The call is over: lines without an end are written. May be called again."""
+        for stream, rest in self._partial.items():
+            if rest:
+                self._lines(stream, (rest,))
+        self._partial.clear()
+
+
+def _quoted(text: str) -> str:
+    """A guest's own words, safe in a message: ASCII, cut."""
+    return ascii(text[:TEXT_CHARS_MAX])[1:-1][:TEXT_CHARS_MAX]
+
+
+def _invalid(problem: str, cure: str) -> ApiError:
+    """From msgspec's words, `Expected `str`, got `int` - at `$.key``, which may quote names of the guest's choosing."""
+    what, at, path = problem.rpartition(" - at ")
+    what, path = (_quoted(what), _quoted(path.strip("`"))) if at else (_quoted(problem), "$")
+    return ApiError(ErrorCode.INVALID_PARAMS, f"{what} at {path}; {cure}", details={"path": path, "problem": what})

@@ -1,0 +1,93 @@
+"""The wall deadline of one call: when it passes, what it cancels, and how it stands still while a person is asked.
+
+One object a call, used from the trio thread only. It owns no task and no timer: what waits does so inside `scope()`,
+and a guest that computes is stopped by the executor, which asks `expired()` between slices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from math import inf
+
+import trio
+
+
+class Deadline:
+    """`wall_s` seconds from its making, plus the time stood still, which is `still_s` seconds at most in all.
+
+    `now` is a monotonic clock in seconds, trio's own by default, because trio's scopes are what it drives.
+    """
+
+    __slots__ = ("_began", "_ends", "_now", "_scopes", "_standing", "_still_left", "_stood")
+
+    def __init__(self, *, wall_s: float, still_s: float = 0.0, now: Callable[[], float] = trio.current_time) -> None:
+        self._now = now
+        self._ends = now() + wall_s
+        self._still_left = still_s
+        self._stood = 0.0
+        self._standing = 0
+        self._began = 0.0
+        self._scopes: set[trio.CancelScope] = set()
+
+    @property
+    def ends_at(self) -> float:
+        """The latest time, by `now`, at which the call is over; while it stands still, as if it did so to the limit."""
+        return self._ends + self._still_left if self._standing else self._ends
+
+    @property
+    def stood_s(self) -> float:
+        """Seconds stood still so far, the stretch that is not over yet left out."""
+        return self._stood
+
+    def expired(self) -> bool:
+        """A comparison and a clock read: to be asked at every slice boundary."""
+        now = self._now()
+        return now >= self._ends and now >= self.ends_at
+
+    def cut(self) -> None:
+        """Now it is over, and it does not stand still any more: the host is closing."""
+        self._ends, self._still_left, self._standing = self._now(), 0.0, 0
+        self._move_scopes()
+
+    def cut(self) -> None:
+        """Over now, standing still or not: everything in a scope is cancelled."""
+        self._ends, self._still_left = -inf, 0.0
+        self._move_scopes()
+
+    @contextmanager
+    def scope(self) -> Iterator[trio.CancelScope]:
+        """What is awaited inside is cancelled when the deadline passes, and moved along when it stands still.
+
+        The block is then left without an error and `scope.cancelled_caught` is True; a cancellation from outside goes
+        through as ever, so the two are told apart. Scopes may be open in several tasks at once.
+        """
+        with trio.CancelScope(deadline=self.ends_at) as scope:
+            self._scopes.add(scope)
+            try:
+                yield scope
+            finally:
+                self._scopes.discard(scope)
+
+    @contextmanager
+    def stand_still(self) -> Iterator[None]:
+        """Inside it the deadline does not come nearer. Stretches that overlap count once."""
+        if not self._standing:
+            self._began = self._now()
+        self._standing += 1
+        self._move_scopes()
+        try:
+            yield
+        finally:
+            self._standing -= 1
+            if self._standing == 0:  # below after a cut: nothing is shifted any more
+                stood = min(self._now() - self._began, self._still_left)
+                self._ends += stood
+                self._still_left -= stood
+                self._stood += stood
+                self._move_scopes()
+
+    def _move_scopes(self) -> None:
+        ends_at = self.ends_at
+        for scope in self._scopes:
+            scope.deadline = ends_at

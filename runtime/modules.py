@@ -1,0 +1,85 @@
+"""From a module's bytes to a loaded module: known already, else its artifact from the cache, else compiled in a child.
+
+Loaded modules are kept by use, up to a sum of artifact bytes; those in use by a call live until it ends. What a module
+was checked under may differ from what holds now, so its facts are looked at again each time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable
+
+import trio
+
+from runtime.errors import CompileLimitExceeded
+from runtime.limits import WASM_PAGE, CompileLimits, Limits, ModuleCaps
+from runtime.sandbox.artifacts import ArtifactCache, Compiled
+from runtime.sandbox.checks import ModuleFacts, check_facts, check_size
+from runtime.sandbox.compiler import compile_module
+from runtime.sandbox.pool import Module
+
+
+class Modules:
+    """The modules of one host. Used from the trio thread; one compile at a time."""
+
+    def __init__(
+        self,
+        load: Callable[[bytes, ModuleFacts], Module],
+        cache: ArtifactCache,
+        *,
+        caps: ModuleCaps,
+        compile_limits: CompileLimits,
+        loaded_bytes_max: int,
+    ) -> None:
+        self._load, self._cache = load, cache
+        self._caps, self._limits = caps, compile_limits
+        self._loaded: OrderedDict[str, tuple[Module, int]] = OrderedDict()
+        self._loaded_bytes, self._loaded_bytes_max = 0, loaded_bytes_max
+        self._compiler = trio.CapacityLimiter(1)
+
+    def loaded(self, sha256: str) -> Module | None:
+        """The module if it is in memory: a look-up, on the path of every call."""
+        if (found := self._loaded.get(sha256)) is None:
+            return None
+        self._loaded.move_to_end(sha256)
+        return found[0]
+
+    async def get(self, wasm: bytes, limits: Limits) -> tuple[Module, ModuleFacts]:
+        """Checks, compiles if need be, and loads. Raises ModuleError or CompileLimitExceeded, whose verdict is kept."""
+        check_size(wasm, self._caps)
+        sha256 = hashlib.sha256(wasm).hexdigest()
+        compiled = self._cache.get(sha256) or await self._compile(wasm, sha256, limits)
+        check_facts(compiled.facts, self._caps, limits.memory_bytes)
+        return self._keep(sha256, compiled), compiled.facts
+
+    async def _compile(self, wasm: bytes, sha256: str, limits: Limits) -> Compiled:
+        if verdict := self._cache.verdict(sha256, self._limits):
+            raise verdict
+        try:
+            compiled = await compile_module(
+                wasm, caps=self._caps, memory_bytes=limits.memory_bytes, limits=self._limits, limiter=self._compiler
+            )
+        except CompileLimitExceeded as error:
+            self._cache.put_verdict(sha256, error, self._limits)
+            raise
+        self._cache.put(sha256, compiled)
+        return compiled
+
+    def _keep(self, sha256: str, compiled: Compiled) -> Module:
+        if found := self._loaded.get(sha256):
+            return found[0]
+        module = self._load(compiled.artifact, compiled.facts)
+        size = len(compiled.artifact)
+        self._loaded[sha256] = module, size
+        self._loaded_bytes += size
+        while self._loaded_bytes > self._loaded_bytes_max and len(self._loaded) > 1:
+            self._loaded_bytes -= self._loaded.popitem(last=False)[1][1]
+        return module
+
+
+def memory_bytes(facts: ModuleFacts, limits: Limits) -> int:
+    """What a sandbox of this module may grow to: the lesser of its limit and its declared maximum."""
+    if facts.memory_max_pages is None:
+        return limits.memory_bytes
+    return min(limits.memory_bytes, facts.memory_max_pages * WASM_PAGE)

@@ -1,0 +1,52 @@
+"""Usage (measured) and Receipt (usage and ending of one call). Plain values; nothing here reads a clock."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from runtime.errors import Ending
+
+
+@dataclass(slots=True, kw_only=True)
+class Usage:
+    """What one call used. Filled in while it runs, by the executor (guest side) and the broker (host side)."""
+
+    cpu_us: int = 0
+    wall_us: int = 0
+    asked_us: int = 0
+    """Time in which a person was asked; not counted against the wall deadline."""
+    memory_bytes_peak: int = 0
+    memory_at_limit: bool = False
+    """No further page would have fitted: a refused memory.grow looks like this from outside."""
+    host_calls: int = 0
+    message_in_bytes: int = 0
+    message_out_bytes: int = 0
+    request_bytes: int = 0
+    response_bytes: int = 0
+    log_bytes: int = 0
+    log_cut: bool = False
+    storage_delta_bytes: int = 0
+    denials: int = 0
+    """Host calls answered with an error."""
+    unclaimed: int = 0
+    """Responses to posted requests that nobody waited for."""
+    dropped: int = 0
+    """Requests posted but not begun when the guest returned."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What a call cost and how it ended. One for every call that began, also for those that raise."""
+
+    call_id: str
+    app_id: str
+    release: str
+    method: str
+    ending: Ending
+    usage: Usage = field(default_factory=Usage)
+
+    def as_dict(self) -> dict[str, Any]:
+        made = asdict(self)
+        made["ending"] = self.ending.value
+        return {**{k: v for k, v in made.items() if k != "usage"}, **made["usage"]}

@@ -1,0 +1,130 @@
+"""Which programs there are: one release of each, with what it may do and use. In memory; nothing here runs anything.
+
+A call takes one release and keeps it to its end: a new install changes later calls only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from host_api.capability import Authority, GrantError, Grants, parse_grants
+from runtime.admission import Admission
+from runtime.bundle import Bundle
+from runtime.errors import NotInstalled, UsageError
+from runtime.limits import Limits
+from runtime.sandbox.engine import MEMORY_BYTES_CEILING, TABLE_ELEMENTS_CEILING
+from runtime.session import Holdings
+
+CONFIG_BYTES_MAX = 16 << 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """An installed program, as `Host.install` gives it and `Host.call` takes it (or its `app_id` alone)."""
+
+    app_id: str
+    release_name: str
+    release_code: int
+    identity: str
+    """SHA-256 over the bundle's content, hex; the same signed or not."""
+    signed_by: str | None
+    """Id of the trusted key that vouched for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """One version of a program with what the operator gave it: the snapshot a call runs under."""
+
+    app: App
+    wasm: bytes
+    module_sha256: str
+    memory_bytes: int
+    """What one sandbox of it may grow to."""
+    authority: Authority
+    limits: Limits
+    payee: str
+    config: Mapping[str, Any]
+
+
+class Program:
+    """What lives as long as the program is installed, over its releases."""
+
+    __slots__ = ("admission", "holdings", "release")
+
+    def __init__(self, release: Release, now_us: int) -> None:
+        self.release = release
+        self.holdings = Holdings()
+        self.admission = Admission(release.limits, self.holdings, now_us)
+
+
+class Registry:
+    """Installed programs by app_id."""
+
+    def __init__(self) -> None:
+        self._programs: dict[str, Program] = {}
+
+    def __iter__(self) -> Iterator[Program]:
+        return iter(self._programs.values())
+
+    def __len__(self) -> int:
+        return len(self._programs)
+
+    def find(self, app: App | str) -> Program:
+        """Raises NotInstalled."""
+        app_id = app if isinstance(app, str) else app.app_id
+        try:
+            return self._programs[app_id]
+        except KeyError:
+            raise NotInstalled(
+                f"no program {ascii(app_id)[:140]} is installed; install its bundle first", details={"app_id": app_id[:140]}
+            ) from None
+
+    def put(self, release: Release, now_us: int) -> None:
+        """Installs, or replaces with a version code that is not lower: the calls in flight end under the old one."""
+        app = release.app
+        if old := self._programs.get(app.app_id):
+            if app.release_code < old.release.app.release_code:
+                raise UsageError(
+                    f"{app.app_id} {old.release.app.release_code} is installed and the bundle's version code is"
+                    f" {app.release_code}: a version never goes down; uninstall it first",
+                    details={"installed": old.release.app.release_code, "offered": app.release_code},
+                )
+            old.release = release
+            old.admission.set_limits(release.limits)
+        else:
+            self._programs[app.app_id] = Program(release, now_us)
+
+    def remove(self, app: App | str) -> Program:
+        """The program is gone for later calls and for those that wait; those in flight end as they would have."""
+        program = self.find(app)
+        app_id = program.release.app.app_id
+        program.admission.close(NotInstalled(f"{app_id} was uninstalled", details={"app_id": app_id}))
+        return self._programs.pop(app_id)
+
+
+def requested(bundle: Bundle) -> Grants:
+    """What the manifest asks for. Raises UsageError for permissions that this host does not know."""
+    try:
+        return parse_grants({p.name: dict(p.constraints) for p in bundle.manifest.req_permissions})
+    except GrantError as error:
+        raise UsageError(f"manifest.json: $.req_permissions: {error}", code="manifest_invalid") from None
+
+
+def granted(grant: Any) -> Grants:
+    """What the operator gives. Raises UsageError."""
+    try:
+        return parse_grants(grant)
+    except GrantError as error:
+        raise UsageError(f"grant: {error}", code="grant_invalid") from None
+
+
+def effective_limits(bundle: Bundle, default: Limits, given: Mapping[str, int]) -> Limits:
+    """The default, lowered where the manifest wants less, then what the operator gives. Raises UsageError."""
+    known = {name: min(value, getattr(default, name)) for name, value in bundle.manifest.program.limits.items()}
+    limits: Limits = default.changed({**known, **given})
+    for name, ceiling in (("memory_bytes", MEMORY_BYTES_CEILING), ("table_elements", TABLE_ELEMENTS_CEILING)):
+        if getattr(limits, name) > ceiling:
+            raise UsageError(f"{name} = {getattr(limits, name)} is over what this host can give: {ceiling}")
+    return limits

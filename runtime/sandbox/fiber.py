@@ -1,0 +1,182 @@
+"""A fiber: one guest call in flight, suspended at will. How C is driven, in order; what it means is sandbox.py's.
+
+Life of a fiber's place (the buffer is reused by later calls, the store never):
+  open → poll until done (start functions) → find_memory → begin → poll … → finish → close
+A poll that is not done left the guest suspended: in an import if `asked` is set, else a tick took its turn away, also at
+the very first poll. `answer` readies the guest to go on. `close` is right at any point, and runs in a `finally`.
+
+One call at a time: nothing touches a store while its guest is polled; two threads may poll two fibers.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import trio
+
+from runtime.errors import Ending
+from runtime.sandbox import binding as b
+
+_I32 = struct.Struct("<B7xQ").pack
+
+
+class Over(Exception):
+    """The guest is over: the ending, a detail that is safe to log, and numbers for the error."""
+
+    def __init__(self, ending: Ending, detail: str, **details: Any) -> None:
+        super().__init__(detail)
+        self.ending, self.detail, self.details = ending, detail, details
+
+
+class Fiber:
+    """A place for one call in flight."""
+
+    __slots__ = ("arguments", "asked", "at", "base", "buffer", "context", "future", "memory_at",
+                 "results", "size", "store", "words")  # fmt: skip
+
+    by_data: ClassVar[dict[int, Fiber]] = {}
+    """Store data (= buffer address) → fiber: how an import finds its fiber, whichever thread polls it."""
+
+    def __init__(self) -> None:
+        self.buffer = ctypes.create_string_buffer(b.BUFFER)
+        self.at = ctypes.addressof(self.buffer)
+        self.words = memoryview(self.buffer).cast("B").cast("Q")
+        self.words[b.CONTINUATION // 8] = b.STRLEN or 0
+        self.words[b.CONTINUATION // 8 + 1] = self.at + b.FLAG
+        self.store = self.future = self.context = self.results = self.base = self.size = self.memory_at = 0
+        self.asked, self.arguments = 0, b""
+        self.by_data[self.at] = self
+
+    def open(self, engine_at: int, pre_at: int, memory_bytes: int, table_elements: int) -> None:
+        """A fresh store with its limits armed, and the future that instantiates the module (and runs its `start`)."""
+        at, words = self.at, self.words
+        self.asked = self.base = self.size = 0
+        self.store = store = b.store_new(engine_at, at, None)
+        self.context = context = b.store_context(store)
+        b.store_limiter(store, memory_bytes, table_elements, 1, 1, 1)
+        b.set_epoch_deadline(context, 1)
+        b.yield_at_deadline(context, 1)
+        words[b.TRAP // 8] = words[b.ERROR // 8] = 0
+        self.future = b.instantiate_async(pre_at, context, at + b.INSTANCE, at + b.TRAP, at + b.ERROR)
+
+    def begin(self, function: bytes, *arguments: int) -> None:
+        """The future that calls an exported function with i32 arguments."""
+        at, words, slot = self.at, self.words, b.PARAMS // 8
+        for value in arguments:
+            words[slot], words[slot + 1] = 0, value
+            slot += b.VAL // 8
+        item = self._export(function, b.ITEM)
+        self.future = b.call_async(
+            self.context, item, at + b.PARAMS, len(arguments), at + b.RESULT, 1, at + b.TRAP, at + b.ERROR
+        )
+
+    def poll(self) -> bool:
+        """One slice with the GIL held: right for a short one, bounded by a tick that needs no GIL."""
+        return b.poll_held(self.future)  # type: ignore[no-any-return]
+
+    def poll_free(self) -> bool:
+        """One slice with the GIL dropped: for a guest that runs long, and where the tick needs the GIL."""
+        return b.poll_free(self.future)  # type: ignore[no-any-return]
+
+    def finish(self) -> None:
+        """After a poll that was done. Raises Over if the guest trapped or could not be instantiated."""
+        b.future_delete(self.future)
+        self.future = 0
+        if trap := self.words[b.TRAP // 8]:
+            self.words[b.TRAP // 8] = 0
+            code = b.take_trap(trap)
+            raise Over(Ending.TRAPPED, f"the guest trapped: {code}", trap=code)
+        if error := self.words[b.ERROR // 8]:
+            self.words[b.ERROR // 8] = 0
+            raise Over(Ending.INTERNAL, b.take_error(error))
+
+    @property
+    def result(self) -> int:
+        """What the function returned, as u64; an i32 is masked by who expects one."""
+        return self.words[(b.RESULT + b.VALUE_AT) // 8]
+
+    def answer(self, value: int) -> None:
+        """The import's i32 result; the next poll lets the guest go on. `results` stays valid while it is suspended."""
+        b.memmove(self.results, _I32(0, value & b.U32), 16)
+        self.asked = 0
+        self.words[b.FLAG // 8] = 1
+
+    # ---- memory ------------------------------------------------------------------------------------------------------
+    def find_memory(self) -> None:
+        """Where the memory is. Its base never moves; `size` is a lower bound until a check asks again."""
+        self.memory_at = self._export(b"memory", b.MEMORY)
+        self.base = b.memory_data(self.context, self.memory_at)
+        self.size = b.memory_size(self.context, self.memory_at)
+
+    def grown(self) -> int:
+        """Bytes of memory now; 0 before it is known. Only while no poll runs."""
+        if self.base:
+            self.size = b.memory_size(self.context, self.memory_at)
+        return self.size
+
+    def check(self, pointer: int, length: int) -> int:
+        """Address of that range, or Over. Both are u32 held in Python ints: their sum cannot wrap."""
+        if pointer + length > self.size and pointer + length > self.grown():
+            raise Over(
+                Ending.PROTOCOL_VIOLATION,
+                f"pointer {pointer} with length {length} is outside the memory of {self.size} bytes",
+                pointer=pointer, length=length, memory_bytes=self.size,
+            )  # fmt: skip
+        return self.base + pointer
+
+    def read(self, pointer: int, length: int) -> bytes:
+        """A copy of that range. The caller bounds the length first."""
+        return ctypes.string_at(self.check(pointer, length), length)
+
+    def write(self, pointer: int, data: bytes) -> None:
+        b.memmove(self.check(pointer, len(data)), data, len(data))
+
+    def copy_to(self, address: int, data: bytes) -> None:
+        """To an address that `check` gave for at least that many bytes, while the same import is being answered."""
+        b.memmove(address, data, len(data))
+
+    def _export(self, name: bytes, into: int) -> int:
+        at = self.at + into
+        if not b.export_get(self.context, self.at + b.INSTANCE, name, len(name), at):
+            raise Over(Ending.PROTOCOL_VIOLATION, f"no export {name!r}")
+        return at + b.ITEM_AT
+
+    def drop(self) -> None:
+        """Drops the guest wherever it stands; its memory can still be measured."""
+        if self.future:
+            b.future_delete(self.future)
+            self.future = 0
+
+    def close(self) -> None:
+        """Drops the guest and gives its pool slot back. The future first, then the store."""
+        self.drop()
+        for word, take in ((b.TRAP // 8, b.take_trap), (b.ERROR // 8, b.take_error)):
+            if pointer := self.words[word]:
+                self.words[word] = 0
+                take(pointer)
+        if self.store:
+            b.store_delete(self.store)
+            self.store = 0
+        self.base = self.size = 0
+
+    def forget(self) -> None:
+        """The place itself goes; only after close()."""
+        self.by_data.pop(self.at, None)
+
+
+def _on_import(
+    env: int, caller: int, arguments: int, count: int, results: int, result_count: int, trap: int, continuation: int
+) -> None:
+    """Every import: notes what was asked and suspends the guest. What it asks for is done outside, where code may raise."""
+    fiber = Fiber.by_data[b.context_data(b.caller_context(caller))]
+    fiber.words[b.FLAG // 8] = 0
+    b.memmove(continuation, fiber.at + b.CONTINUATION, 24)
+    fiber.asked, fiber.results = env, results
+    fiber.arguments = ctypes.string_at(arguments, count * b.VAL) if count else b""
+
+
+on_import: Callable[..., None] = b.Import(trio.lowlevel.enable_ki_protection(_on_import))
+"""The one callback C calls; `env` is the import's number, from 1. Lives as long as the process."""

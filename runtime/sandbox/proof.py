@@ -1,0 +1,55 @@
+"""The proof at start-up that a guest can be stopped: without it the host does not start."""
+
+from __future__ import annotations
+
+import threading
+
+import wasmtime
+
+from runtime.errors import StartupError
+from runtime.sandbox import binding
+from runtime.sandbox.fiber import Fiber
+from runtime.sandbox.pool import Pool
+from runtime.sandbox.ticker import Ticker
+
+PROOF_S = 0.1
+"""A spinning guest must have been stopped within this time."""
+
+_SPIN = bytes.fromhex("0061736d0100000001040160000003020100070801047370696e00000a0901070003400c000b0b")
+"""(module (func (export "spin") (loop (br 0)))): ours, so compiled here, before any guest is served."""
+
+
+def prove(pool: Pool, ticker: Ticker) -> None:
+    """Stops a spinning guest by the tick, or raises StartupError. In a thread, so that a lost tick cannot hang the host."""
+    module = wasmtime.Module(pool.engine, _SPIN)
+    instance = wasmtime.Linker(pool.engine).instantiate_pre(module)
+    fiber, stopped = Fiber(), threading.Event()
+
+    def spin() -> None:
+        fiber.open(pool.engine_at, binding.address(instance.ptr()), 0, 0)
+        while not fiber.poll_free():
+            pass
+        fiber.finish()
+        fiber.begin(b"spin")
+        fiber.poll_free()  # comes back only by a tick
+        stopped.set()
+
+    thread = threading.Thread(target=spin, name="hostel-proof", daemon=True)
+    ticker.enter()
+    try:
+        thread.start()
+        in_time = stopped.wait(PROOF_S)
+    finally:
+        ticker.leave()
+        ticker.rest()
+    while not stopped.wait(0 if in_time else 0.01):
+        binding.increment_epoch(pool.engine_at)  # by hand, so that the proof's own guest ends
+    thread.join()
+    fiber.close()
+    fiber.forget()
+    if not in_time:
+        raise StartupError(
+            f"a spinning guest was not stopped within {PROOF_S * 1e3:.0f} ms by the {ticker.kind} ticker: calls could not be"
+            " limited, so the host does not start",
+            code="ticker_failed",
+        )

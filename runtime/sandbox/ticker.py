@@ -1,0 +1,202 @@
+"""The tick that takes a guest's turn away: once a millisecond the engine's epoch goes up by one. Stands still while no guest runs.
+
+Best: a timer signal to one thread, whose handler is a few bytes of machine code that jump to wasmtime's increment. No
+thread, no GIL, on time beside busy threads. The timer carries its engine, so one handler serves every engine of the
+process. Where there is no such code for the processor: a Python thread, later beside busy threads (10–40 ms), and told so.
+
+Rules: armed by the first guest that runs, disarmed when the event loop is about to sleep and no guest runs (setting the
+timer can cost more than a call, an idle armed one 3–5 % of a core); closed by the thread that opened it, before its
+engine is freed: no tick can be under way then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import mmap
+import platform
+import signal
+import struct
+import sys
+import threading
+import time
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import trio
+import wasmtime
+
+from runtime.errors import StartupError
+from runtime.sandbox import binding
+
+PERIOD_S = 0.001
+_PERIOD_NS = int(PERIOD_S * 1e9)
+_ON, _OFF = struct.pack("<4q", 0, _PERIOD_NS, 0, _PERIOD_NS), bytes(32)
+_SIGEV_THREAD_ID = 4
+
+
+class Ticker(trio.abc.Instrument):
+    """One for each engine. `enter` and `leave` count the guests that may run. Added to the event loop as an instrument,
+    it stops ticking before the loop sleeps."""
+
+    kind: str
+    needs_gil: bool
+    """True where a guest must not be polled with the GIL held: the tick could not come."""
+
+    def __init__(self, engine: wasmtime.Engine) -> None:
+        self.engine = engine
+        self.engine_at = binding.address(engine.ptr())
+        self.running = 0
+        self.armed = False
+
+    def enter(self) -> None:
+        self.running += 1
+        if not self.armed:
+            self._arm(True)
+            self.armed = True
+
+    def leave(self) -> None:
+        self.running -= 1
+
+    def rest(self) -> None:
+        """Stands still if no guest runs."""
+        if self.armed and not self.running:
+            self._arm(False)
+            self.armed = False
+
+    def before_io_wait(self, timeout: float) -> None:
+        """Called by trio; `timeout` is 0 while there is work."""
+        if timeout > 0:
+            self.rest()
+
+    def here(self) -> AbstractContextManager[None]:
+        """Ticks for a guest that is polled in the calling thread, inside the block."""
+        return contextlib.nullcontext()
+
+    @abstractmethod
+    def _arm(self, on: bool) -> None: ...
+
+    @abstractmethod
+    def close(self) -> None: ...
+
+
+def _stub() -> bytes | None:
+    """increment_epoch(siginfo->si_value), as machine code; None for a processor we have none for.
+
+    si_value of a timer's siginfo lies at offset 24 (Linux, 64 bit); the second argument of a SA_SIGINFO handler.
+    """
+    target = binding.INCREMENT_EPOCH or 0
+    match platform.machine():
+        case "x86_64":  # mov rdi, [rsi+24]; mov rax, target; jmp rax
+            return b"\x48\x8b\x7e\x18" + b"\x48\xb8" + struct.pack("<Q", target) + b"\xff\xe0"
+        case "aarch64":  # ldr x0, [x1, #24]; ldr x16, target; br x16; nop
+            return struct.pack("<4IQ", 0xF9400C20, 0x58000070, 0xD61F0200, 0xD503201F, target)
+        case _:
+            return None
+
+
+class SignalTicker(Ticker):
+    """Linux: timer_create(2) with SIGEV_THREAD_ID: each timer interrupts one thread, the one that runs the guest. A tick
+    for another thread comes late when that one has to be given a processor first."""
+
+    kind, needs_gil = "signal", False
+    _page: mmap.mmap | None = None  # never freed: a handler stays installed for the life of the process
+    _signo = 0
+
+    def __init__(self, engine: wasmtime.Engine) -> None:
+        super().__init__(engine)
+        self._libc = ctypes.PyDLL(None, use_errno=True)
+        self._install()
+        self._settime: Any = self._libc["timer_settime"]
+        self._settime.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p]
+        self._thread = threading.get_native_id()
+        self._timer = self._create()
+
+    def _arm(self, on: bool) -> None:
+        self._must(self._settime(self._timer, 0, _ON if on else _OFF, None))
+
+    def close(self) -> None:
+        if threading.get_native_id() != self._thread:
+            raise RuntimeError("a ticker is closed by the thread that opened it")
+        self._must(self._libc.timer_delete(ctypes.c_void_p(self._timer)))  # a tick still pending strikes before it returns
+
+    @contextlib.contextmanager
+    def here(self) -> Iterator[None]:
+        timer = self._create()
+        try:
+            self._must(self._settime(timer, 0, _ON, None))
+            yield
+        finally:
+            self._must(self._libc.timer_delete(ctypes.c_void_p(timer)))
+
+    def _create(self) -> int | None:
+        """A timer for the calling thread, not armed."""
+        timer = ctypes.c_void_p()
+        event = struct.pack("<QiiI44x", self.engine_at, self._signo, _SIGEV_THREAD_ID, threading.get_native_id())
+        self._must(self._libc.timer_create(time.CLOCK_MONOTONIC, event, ctypes.byref(timer)))
+        return timer.value
+
+    def _install(self) -> None:
+        """The handler, once a process, on a real-time signal nobody uses."""
+        if SignalTicker._page is not None:
+            return
+        code = _stub()
+        if code is None or not sys.platform.startswith("linux"):
+            raise OSError("no signal stub for this processor")
+        page = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
+        page.write(code)
+        at = ctypes.addressof(ctypes.c_char.from_buffer(page))
+        self._must(self._libc.mprotect(ctypes.c_void_p(at), ctypes.c_size_t(mmap.PAGESIZE), mmap.PROT_READ | mmap.PROT_EXEC))
+        # SA_ONSTACK: it may strike while the stack is a fiber's. SA_RESTART: system calls go on.
+        action = struct.pack("<Q128xi4xQ", at, 0x1000_0000 | 0x0800_0000 | 0x4, 0)
+        for signo in range(signal.SIGRTMIN + 2, signal.SIGRTMAX):
+            if signal.getsignal(signo) == signal.SIG_DFL:
+                self._must(self._libc.sigaction(signo, action, None))
+                SignalTicker._page, SignalTicker._signo = page, signo
+                return
+        raise OSError("no free real-time signal")
+
+    @staticmethod
+    def _must(failed: int) -> None:
+        if failed:
+            raise OSError(ctypes.get_errno(), "timer")
+
+
+class ThreadTicker(Ticker):
+    """Anywhere: a Python thread. Late beside busy Python threads, so `Host.statistics()` says which kind runs."""
+
+    kind, needs_gil = "thread", True
+
+    def __init__(self, engine: wasmtime.Engine) -> None:
+        super().__init__(engine)
+        self._armed, self._closed = threading.Event(), False
+        self._thread = threading.Thread(target=self._run, name="hostel-ticker", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while self._armed.wait() and not self._closed:
+            time.sleep(PERIOD_S)
+            binding.increment_epoch(self.engine_at)
+
+    def _arm(self, on: bool) -> None:
+        if on:
+            self._armed.set()
+        else:
+            self._armed.clear()
+
+    def close(self) -> None:
+        self._closed = True
+        self._armed.set()
+        self._thread.join()
+
+
+def open_ticker(engine: wasmtime.Engine, kind: str = "auto") -> Ticker:
+    """The best ticker there is. `kind`: auto, signal or thread."""
+    if kind != "thread":
+        with contextlib.suppress(OSError, AttributeError):
+            return SignalTicker(engine)
+        if kind == "signal":
+            raise StartupError("a signal ticker was asked for, and there is none for this system")
+    return ThreadTicker(engine)

@@ -1,0 +1,102 @@
+"""The session of one call: whom it acts for, its limits, what it used, its log and its deadline.
+
+What lives here: `CallSession`, the host's own record that services see as `host_api.contract.Session`. Made by the host
+from the registry and its caller's words, never from guest bytes; one a call, gone with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+import msgspec
+
+from host_api.capability import Authority
+from runtime.deadline import Deadline
+from runtime.limits import Limits
+from runtime.receipt import Usage
+
+LogSink: TypeAlias = "Callable[[CallSession, str, str], None]"
+"""Takes (session, level, line): one printable line, already inside the call's log limit."""
+
+
+class Holdings:
+    """Memory the host holds for one program, over all its calls: `hold` before keeping, `release` after. Exact."""
+
+    __slots__ = ("held_bytes",)
+
+    def __init__(self) -> None:
+        self.held_bytes = 0
+
+    def hold(self, size: int, held_bytes_max: int) -> bool:
+        """False, and nothing held, where `size` more would be too much."""
+        if self.held_bytes + size > held_bytes_max:
+            return False
+        self.held_bytes += size
+        return True
+
+    def release(self, size: int) -> None:
+        self.held_bytes -= size
+
+
+class CallSession(msgspec.Struct, kw_only=True, eq=False):
+    """A snapshot: what changes in the registry while the call runs does not change it. A Struct because one is made for
+    every call. Only `usage`, the deadline and the log budget change."""
+
+    call_id: str
+    app_id: str
+    release_name: str
+    release_code: int
+    user: str
+    payee: str
+    interactive: bool
+    locale: str
+    time_zone: str
+    currency: str
+    config: Mapping[str, Any]
+    trace_id: str
+    authority: Authority
+    limits: Limits
+    usage: Usage
+    deadline: Deadline
+    holdings: Holdings
+    log_sink: LogSink
+
+    @contextmanager
+    def stand_still(self) -> Iterator[None]:
+        """See `Session.stand_still`; the time goes to `usage.asked_us`."""
+        try:
+            with self.deadline.stand_still():
+                yield
+        finally:
+            self.usage.asked_us = round(self.deadline.stood_s * 1_000_000)
+
+    def log(self, level: str, text: str) -> None:
+        """One line, made printable: what is not (control characters, line separators, direction marks) is escaped.
+
+        Counted in bytes of UTF-8 after escaping, and one for the line's end, so that empty lines are not free. The line
+        that passes `limits.log_bytes` is cut there and a mark follows it, once; later ones are dropped.
+        """
+        usage = self.usage
+        if usage.log_cut:
+            return
+        left = self.limits.log_bytes - usage.log_bytes
+        line = printable(text[: left + 1])
+        size = (len(line) if line.isascii() else len(line.encode())) + 1
+        if size <= left:
+            usage.log_bytes += size
+            self.log_sink(self, level, line)
+            return
+        usage.log_bytes += left
+        usage.log_cut = True
+        if kept := line.encode()[:left].decode(errors="ignore"):
+            self.log_sink(self, level, kept)
+        self.log_sink(self, "warning", f"[log cut at {self.limits.log_bytes} bytes]")
+
+
+def printable(text: str) -> str:
+    """The text with every character that is not printable written as its escape."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
