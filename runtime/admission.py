@@ -17,33 +17,32 @@ from runtime.session import Holdings
 
 
 class Rate:
-    """A token bucket: `per_s` a second on average, `burst` at once. Exact in whole units times 10^6; the clock is the caller's."""
+    """`per_s` units a second on average, `burst` at once: the generic cell rate algorithm (ITU-T I.371), in whole numbers.
 
-    __slots__ = ("_at_us", "_burst", "_level", "_per_s")
+    Kept is when everything taken so far will have been earned, in µs times `per_s`; the clock is the caller's.
+    """
 
-    def __init__(self, per_s: int, burst: int, now_us: int) -> None:
+    __slots__ = ("_burst", "_earned_at", "_per_s")
+
+    def __init__(self, per_s: int, burst: int) -> None:
         self._per_s, self._burst = per_s, burst * 1_000_000
-        self._level, self._at_us = self._burst, now_us
+        self._earned_at = 0
 
     def change(self, per_s: int, burst: int) -> None:
         """Other numbers from now on; what was used stays used."""
-        self._level += burst * 1_000_000 - self._burst
+        self._earned_at = self._earned_at * per_s // self._per_s
         self._per_s, self._burst = per_s, burst * 1_000_000
 
     def ready_in_us(self, now_us: int) -> int:
         """0 if one unit may be taken now, else the time until then."""
-        self._fill(now_us)
-        missing = 1_000_000 - self._level
+        missing = self._earned_at + 1_000_000 - now_us * self._per_s - self._burst
         return 0 if missing <= 0 else -(-missing // self._per_s)
 
-    def take(self, units: int) -> None:
-        """May go below nothing: what was used is used, and is waited for by who comes next."""
-        self._level -= units * 1_000_000
-
-    def _fill(self, now_us: int) -> None:
-        if now_us > self._at_us:
-            self._level = min(self._burst, self._level + (now_us - self._at_us) * self._per_s)
-        self._at_us = now_us
+    def take(self, units: int, now_us: int) -> None:
+        """May take more than there is: what was used is used, and is waited for by who comes next."""
+        now = now_us * self._per_s
+        earned_at = self._earned_at
+        self._earned_at = (earned_at if earned_at > now else now) + units * 1_000_000
 
 
 @dataclass(slots=True, eq=False)
@@ -56,10 +55,11 @@ class _Waiter:
 class Admission:
     """One program's calls. Every `enter` that returned is followed by one `leave`."""
 
-    def __init__(self, limits: Limits, holdings: Holdings, now_us: int) -> None:
+    def __init__(self, limits: Limits, holdings: Holdings) -> None:
         self._limits, self._holdings = limits, holdings
-        self._calls = Rate(limits.calls_per_s, limits.calls_burst, now_us)
-        self._cpu = Rate(limits.cpu_us_per_s, limits.cpu_burst_us, now_us)
+        self._calls = Rate(limits.calls_per_s, limits.calls_burst)
+        self._cpu = Rate(limits.cpu_us_per_s, limits.cpu_burst_us)
+        self._now_us = 0
         self._queue: deque[_Waiter] = deque()
         self._closed: HostelError | None = None
         self.in_flight = 0
@@ -74,10 +74,12 @@ class Admission:
         it was closed with."""
         if self._closed is not None:
             raise self._closed
-        for rate, limit in ((self._calls, "calls_per_s"), (self._cpu, "cpu_us_per_s")):
-            if ready_us := rate.ready_in_us(now_us):
-                raise self._over_rate(limit, ready_us)
-        self._calls.take(1)
+        if ready_us := self._calls.ready_in_us(now_us):
+            raise self._over_rate("calls_per_s", ready_us)
+        if ready_us := self._cpu.ready_in_us(now_us):
+            raise self._over_rate("cpu_us_per_s", ready_us)
+        self._calls.take(1, now_us)
+        self._now_us = now_us
         if self._queue or not self._fits(memory_bytes):
             return False
         self._take(memory_bytes)
@@ -118,10 +120,10 @@ class Admission:
             raise waiter.refused
 
     def leave(self, memory_bytes: int, cpu_us: int) -> None:
-        """Gives the place back, charges the CPU time, and lets in who fits now."""
+        """Gives the place back, charges the CPU time (as of the last `enter_now`), and lets in who fits now."""
         self.in_flight -= 1
         self.live_memory_bytes -= memory_bytes
-        self._cpu.take(cpu_us)
+        self._cpu.take(cpu_us, self._now_us)
         if self._queue:
             self._admit()
 

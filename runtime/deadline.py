@@ -46,12 +46,7 @@ class Deadline:
         return now >= self._ends and now >= self.ends_at
 
     def cut(self) -> None:
-        """Now it is over, and it does not stand still any more: the host is closing."""
-        self._ends, self._still_left, self._standing = self._now(), 0.0, 0
-        self._move_scopes()
-
-    def cut(self) -> None:
-        """Over now, standing still or not: everything in a scope is cancelled."""
+        """Over now, standing still or not, and what is awaited in a scope is cancelled: the host is closing."""
         self._ends, self._still_left = -inf, 0.0
         self._move_scopes()
 

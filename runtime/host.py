@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import trio
 
 from host_api import ledger
@@ -47,8 +48,7 @@ _log_of_programs = logger("program")
 Params = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """What `Host.call` gives: the guest's result, and what the call cost."""
 
     value: Any
@@ -131,6 +131,8 @@ class Host:
                 store = await stack.enter_async_context(open_store(state, clock))
             except StoreError as error:
                 raise StartupError(str(error), code=error.code) from error
+            except OSError as error:
+                raise StartupError(f"the state directory {state} cannot be used: {error.strerror}") from error
             nursery = await stack.enter_async_context(_tasks())
             prompts = Prompts(cashier=cashier or ScriptedCashier(), nursery=nursery, clock=store)
             services = build(
@@ -189,7 +191,7 @@ class Host:
         )  # fmt: skip
         if self._closing:
             raise _closed()
-        self._registry.put(release, self._store.now_us())
+        self._registry.put(release)
         return app
 
     def uninstall(self, app: App | str) -> None:
@@ -409,5 +411,5 @@ def _failed(error: Mapping[str, Any]) -> Outcome:
 
 def _ended(outcome: Outcome, receipt: Receipt) -> CallEnded:
     if receipt.ending is not outcome.ending:
-        receipt = replace(receipt, ending=outcome.ending)
+        receipt = msgspec.structs.replace(receipt, ending=outcome.ending)
     return CALL_ERRORS[outcome.ending](outcome.detail, ending=outcome.ending, receipt=receipt, details=outcome.details)

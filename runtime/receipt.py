@@ -1,15 +1,17 @@
-"""Usage (measured) and Receipt (usage and ending of one call). Plain values; nothing here reads a clock."""
+"""Usage (measured) and Receipt (usage and ending of one call). Plain values; nothing here reads a clock.
+
+Structs, because one of each is made for every call."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
 from typing import Any
+
+import msgspec
 
 from runtime.errors import Ending
 
 
-@dataclass(slots=True, kw_only=True)
-class Usage:
+class Usage(msgspec.Struct, kw_only=True):
     """What one call used. Filled in while it runs, by the executor (guest side) and the broker (host side)."""
 
     cpu_us: int = 0
@@ -35,8 +37,7 @@ class Usage:
     """Requests posted but not begun when the guest returned."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Receipt:
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """What a call cost and how it ended. One for every call that began, also for those that raise."""
 
     call_id: str
@@ -44,9 +45,9 @@ class Receipt:
     release: str
     method: str
     ending: Ending
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage
 
     def as_dict(self) -> dict[str, Any]:
-        made = asdict(self)
-        made["ending"] = self.ending.value
-        return {**{k: v for k, v in made.items() if k != "usage"}, **made["usage"]}
+        """Flat plain values: what docs/protocol.md §10 lists."""
+        told = {name: getattr(self, name) for name in self.__struct_fields__ if name != "usage"}
+        return {**told, "ending": self.ending.value, **msgspec.structs.asdict(self.usage)}

@@ -53,10 +53,10 @@ class Program:
 
     __slots__ = ("admission", "holdings", "release")
 
-    def __init__(self, release: Release, now_us: int) -> None:
+    def __init__(self, release: Release) -> None:
         self.release = release
         self.holdings = Holdings()
-        self.admission = Admission(release.limits, self.holdings, now_us)
+        self.admission = Admission(release.limits, self.holdings)
 
 
 class Registry:
@@ -81,7 +81,7 @@ class Registry:
                 f"no program {ascii(app_id)[:140]} is installed; install its bundle first", details={"app_id": app_id[:140]}
             ) from None
 
-    def put(self, release: Release, now_us: int) -> None:
+    def put(self, release: Release) -> None:
         """Installs, or replaces with a version code that is not lower: the calls in flight end under the old one."""
         app = release.app
         if old := self._programs.get(app.app_id):
@@ -94,7 +94,7 @@ class Registry:
             old.release = release
             old.admission.set_limits(release.limits)
         else:
-            self._programs[app.app_id] = Program(release, now_us)
+            self._programs[app.app_id] = Program(release)
 
     def remove(self, app: App | str) -> Program:
         """The program is gone for later calls and for those that wait; those in flight end as they would have."""

@@ -1,8 +1,7 @@
 """Open prompts: at most one for each program and user, each a task of the host's, whoever waits for it.
 
 What lives here: opening, asking, withdrawing, and waking who waits. What an answer does to the order is a function
-that is handed in; nothing here knows the store. Every operation costs the same with one prompt open or ten
-thousand.
+that is handed in; nothing here knows the store. An operation on a prompt costs the same with one open or ten thousand.
 
 A prompt outlives the call that opened it: it is a task in a nursery of the host's. The answer is the point of no
 return: once the cashier has given it, nothing withdraws the prompt any more.
@@ -53,6 +52,8 @@ class Place:
     settled: trio.Event
     waiting: int = 0
     """Calls that wait for the answer."""
+    asked: bool = False
+    """The prompt is open. Before that only the call that took the place may give it up."""
     answered: bool = False
     withdrawn: bool = False
     order: Order | None = None
@@ -106,6 +107,7 @@ class Prompts:
     def ask(self, place: Place, prompt: Prompt, settle: Settle) -> None:
         """Open the prompt in a task of its own. `place.settled` is set when the answer is carried out."""
         self._nursery.start_soon(self._serve, place, prompt, settle, name="cashier prompt")
+        place.asked = True
 
     def withdraw(self, place: Place) -> bool:
         """Take the prompt off the screen. False if the user has answered already: then the answer counts."""
@@ -116,7 +118,10 @@ class Prompts:
         return True
 
     def withdraw_program(self, app_id: str, user: str | None = None) -> int:
-        """For a revoked grant, a removed program, a user who left: withdraw its prompts; returns how many."""
+        """For a revoked grant, a removed program, a user who left: withdraw its prompts; returns how many.
+
+        The one operation that looks at every open prompt.
+        """
         mine = [place for key, place in self._places.items() if key[0] == app_id and user in (None, key[1])]
         return sum(self.withdraw(place) for place in mine)
 
@@ -132,7 +137,7 @@ class Prompts:
                 with trio.move_on_after(seconds):
                     await place.settled.wait()
         except trio.Cancelled:
-            if place.waiting == 1:
+            if place.asked and place.waiting == 1:
                 self.withdraw(place)
             raise
         finally:

@@ -6,9 +6,9 @@ It takes a loaded module, message bytes and limits, and gives an Outcome; it kno
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import trio
 
 from runtime.errors import Ending
@@ -28,14 +28,13 @@ THREADS = 2
 _log = logger("executor")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """How a call ended. `response` is there for `completed` only; `detail` is safe to log and show."""
 
     ending: Ending
     response: bytes = b""
     detail: str = ""
-    details: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any] = {}
 
 
 class InProcessExecutor:
@@ -45,7 +44,7 @@ class InProcessExecutor:
         """Raises StartupError if a spinning guest cannot be stopped."""
         self.pool = Pool(slots=settings.slots, keep_resident_bytes=settings.keep_resident_bytes)
         self.ticker = open_ticker(self.pool.engine, settings.ticker)
-        self._slots = trio.Semaphore(settings.slots)
+        self._waiting = trio.lowlevel.ParkingLot()
         self._threads = trio.CapacityLimiter(THREADS)
         self._now_us, self._new_id = now_us, new_id
         try:
@@ -59,33 +58,24 @@ class InProcessExecutor:
         """An authenticated artifact becomes a module that can run. 0.1–0.2 ms for a small one."""
         return self.pool.load(artifact, facts)
 
+    @trio.lowlevel.enable_ki_protection
     async def run(
         self, module: Module, message: bytes, limits: Limits, host: HostSide, usage: Usage, *, notification: bool = False
     ) -> Outcome:
         """One message in a fresh sandbox. Cancelled at any point, the guest is dropped and its slot given back."""
-        try:
-            self._slots.acquire_nowait()
-        except trio.WouldBlock:
-            await self._slots.acquire()
-        try:
-            return await self._run(module, message, limits, host, usage, notification)
-        finally:
-            self._slots.release()
-
-    @trio.lowlevel.enable_ki_protection
-    async def _run(
-        self, module: Module, message: bytes, limits: Limits, host: HostSide, usage: Usage, notification: bool
-    ) -> Outcome:
+        while self.pool.places >= self.pool.slots:
+            await self._waiting.park()
         fiber = self.pool.take_place()
         sandbox = Sandbox(fiber, module, limits, host, usage, self.ticker, self._threads, self._now_us)
         try:
-            response = await sandbox.handle(message, notification=notification)
-            return Outcome(ending=Ending.COMPLETED, response=response)
+            return Outcome(ending=Ending.COMPLETED, response=await sandbox.handle(message, notification=notification))
         except Over as over:
             return self._over(over)
         finally:
             sandbox.close()
             self.pool.give_place(fiber)
+            if self._waiting:
+                self._waiting.unpark()
 
     def _over(self, over: Over) -> Outcome:
         if over.ending is not Ending.INTERNAL:

@@ -73,6 +73,9 @@ class HostSide(Protocol):
 class Sandbox:
     """One message in one fresh instance. `handle` is called once; `close` always, and is right at any point."""
 
+    __slots__ = ("_began", "_calls", "_cpu_limit_ns", "_cpu_ns", "_now_us", "_slice", "_threads", "_ticker", "fiber",
+                 "handling", "host", "limits", "module", "resumed_us", "usage")  # fmt: skip
+
     def __init__(
         self,
         fiber: Fiber,

@@ -11,6 +11,7 @@ import trio
 from host_api.contract import Bound
 from host_api.errors import ApiError, ErrorCode
 from host_api.idempotency import RETENTION_US
+from host_api.payment import verification
 from host_api.payment.methods import CREATE, CreateParams, OrderResult, QueryParams
 from host_api.payment.orders import FeeTerms
 from runtime.limits import Limits
@@ -343,7 +344,7 @@ async def test_the_proof_finds(world: Any, damage: str, found: str) -> None:
 
     def undone(tx: Any) -> None:
         tx.execute(damage)
-        raise UndoneError(verification_findings(tx))
+        raise UndoneError("; ".join(verification.verify(tx)))
 
     with pytest.raises(UndoneError) as seen:
         await world.store.write(undone)
@@ -352,9 +353,3 @@ async def test_the_proof_finds(world: Any, damage: str, found: str) -> None:
 
 class UndoneError(Exception):
     """Carries what was found out of a job that must leave no trace."""
-
-
-def verification_findings(tx: Any) -> str:
-    from host_api.payment.verification import verify
-
-    return "; ".join(verify(tx))
