@@ -143,7 +143,7 @@ class BrokerCall:
         """
         msgid, method, params = wire.parse_request(request, self._request_max)
         if msgid in self._outstanding:
-            raise wire.MalformedMessage("a msgid that is still outstanding was used again")
+            raise _used_again()
         try:
             route = self._routes.get(method)
             if route is None:
@@ -215,6 +215,8 @@ class BrokerCall:
         """The response that says no, for a request over a limit of the call, which is not read: its first
         wire.HEAD_BYTES are enough. None for a notification. The executor counts it; raises MalformedMessage."""
         msgid = wire.msgid_of(request)
+        if msgid in self._outstanding:
+            raise _used_again()
         self._broker.count_refusal(self.session.app_id, "", error.code)
         return None if msgid is None else self._error(msgid, error)
 
@@ -253,6 +255,10 @@ class BrokerCall:
             if rest:
                 self._lines(stream, (rest,))
         self._partial.clear()
+
+
+def _used_again() -> wire.MalformedMessage:
+    return wire.MalformedMessage("the msgid of an outstanding request was used again")
 
 
 def _quoted(text: str) -> str:
