@@ -7,8 +7,9 @@ and a guest that computes is stopped by the executor, which asks `expired()` bet
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from math import inf
+from types import TracebackType
 
 import trio
 
@@ -50,19 +51,13 @@ class Deadline:
         self._ends, self._still_left = -inf, 0.0
         self._move_scopes()
 
-    @contextmanager
-    def scope(self) -> Iterator[trio.CancelScope]:
+    def scope(self) -> AbstractContextManager[trio.CancelScope, bool]:
         """What is awaited inside is cancelled when the deadline passes, and moved along when it stands still.
 
         The block is then left without an error and `scope.cancelled_caught` is True; a cancellation from outside goes
         through as ever, so the two are told apart. Scopes may be open in several tasks at once.
         """
-        with trio.CancelScope(deadline=self.ends_at) as scope:
-            self._scopes.add(scope)
-            try:
-                yield scope
-            finally:
-                self._scopes.discard(scope)
+        return _Scope(self.ends_at, self._scopes)
 
     @contextmanager
     def stand_still(self) -> Iterator[None]:
@@ -86,3 +81,23 @@ class Deadline:
         ends_at = self.ends_at
         for scope in self._scopes:
             scope.deadline = ends_at
+
+
+class _Scope:
+    """A cancel scope that is among the open ones of its deadline while it is entered."""
+
+    __slots__ = ("_open", "_scope")
+
+    def __init__(self, ends_at: float, open_scopes: set[trio.CancelScope]) -> None:
+        self._scope = trio.CancelScope(deadline=ends_at)
+        self._open = open_scopes
+
+    def __enter__(self) -> trio.CancelScope:
+        self._open.add(self._scope)
+        return self._scope.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        self._open.discard(self._scope)
+        return self._scope.__exit__(kind, error, traceback)

@@ -36,7 +36,7 @@ from runtime.log import logger
 from runtime.modules import Modules, memory_bytes
 from runtime.receipt import Receipt, Usage
 from runtime.registry import CONFIG_BYTES_MAX, App, Program, Registry, Release, effective_limits, granted, requested
-from runtime.sandbox.artifacts import ArtifactCache, load_or_create_key
+from runtime.sandbox.artifacts import ArtifactCache
 from runtime.sandbox.engine import fingerprint
 from runtime.sandbox.pool import Module
 from runtime.session import CallSession, LogSink
@@ -356,14 +356,11 @@ async def _tasks() -> AsyncIterator[trio.Nursery]:
 
 
 def _artifact_cache(state: Path | None, settings: HostSettings) -> ArtifactCache:
-    folder = settings.cache_dir or (state / "artifacts" if state else None)
-    key = secrets.token_bytes(32)
-    if folder is not None:
-        keys = (state or folder) / "keys"
-        keys.mkdir(mode=0o700, parents=True, exist_ok=True)
-        key = load_or_create_key(keys / "artifacts")
+    """Nothing is written before the first module has passed and is compiled."""
+    root = settings.cache_dir or state
     return ArtifactCache(
-        folder, key, fingerprint=fingerprint(), bytes_max=settings.cache_bytes_max,
+        root / "artifacts" if root else None, root / "keys" / "artifacts" if root else secrets.token_bytes(32),
+        fingerprint=fingerprint(), bytes_max=settings.cache_bytes_max,
         artifact_bytes_max=settings.compile_limits.artifact_bytes,
     )  # fmt: skip
 

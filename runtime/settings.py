@@ -35,7 +35,8 @@ class HostSettings:
     drain_s: float = 5.0
     """How long closing waits for calls in flight before it ends them as `cancelled`."""
     cache_dir: Path | None = None
-    """Where compiled modules are kept between runs; None: in memory, or under the state directory where there is one."""
+    """Where compiled modules are kept between runs (in `artifacts`, with their key in `keys`, both made with the first
+    of them); None: in the state directory, or in memory where there is none."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.slots <= SLOTS_MOST:

@@ -53,6 +53,7 @@ class MemoryShelf:
 class FolderShelf:
     """Records as files (0600) of a folder only this user may write to. A file's time is that of its last use.
 
+    The folder is made with the first record, so that a host which refuses whatever it is given leaves no trace.
     Writing is atomic (a file aside, then a rename) and not flushed: after a crash a torn record is no record. The bytes
     that are there are counted at the first write and again when they seem too many, so that a write costs no listing.
     """
@@ -61,10 +62,11 @@ class FolderShelf:
         self._folder, self._bytes_max, self._record_max = folder, bytes_max, record_max
         self._bytes: int | None = None
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             state = folder.lstat()
+        except FileNotFoundError:
+            return
         except OSError as error:
-            raise StartupError(f"the artifact folder {folder} cannot be made: {error}") from None
+            raise StartupError(f"the artifact folder {folder} cannot be used: {error.strerror}; name another") from None
         if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.geteuid() or state.st_mode & 0o022:
             mode = stat.filemode(state.st_mode)
             raise StartupError(
@@ -94,6 +96,7 @@ class FolderShelf:
     def write(self, name: str, record: bytes) -> None:
         aside = self._folder / f"{name}.{secrets.token_hex(8)}"
         try:
+            make_private(self._folder)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             with os.fdopen(os.open(aside, flags, 0o600), "wb") as file:
                 file.write(record)
@@ -124,6 +127,13 @@ class FolderShelf:
                 break
             self.remove(name)
             self._bytes -= size
+
+
+def make_private(folder: Path) -> None:
+    """Makes a folder, and those above it that are missing, for this user alone (0700). Raises OSError."""
+    for each in reversed((folder, *folder.parents)):
+        if not each.exists():
+            each.mkdir(mode=0o700, exist_ok=True)
 
 
 def _read(descriptor: int, most: int) -> bytes:

@@ -1,7 +1,7 @@
 """Compiled modules kept between runs, and the verdicts on those that cost too much to compile.
 
-What lives here: the authenticated record of one module and engine, and the key it is authenticated with. Where records
-lie is artifact_shelves.py. An artifact is native code that the host will trust: it is read whole, its tag is checked
+What lives here: the authenticated record of one module and engine, the key it is authenticated with, and the verdicts,
+which stay in memory: a refused bundle leaves nothing on the disk. Where records lie is artifact_shelves.py. An artifact is native code that the host will trust: it is read whole, its tag is checked
 over the very bytes that are handed out, and whatever is not exactly what this host wrote for this module and this
 engine is a miss and is removed. Nothing is ever mapped from a file. All calls are synchronous; a get takes 0.06 ms for
 15 KB, 6 to 9 ms for 3 MB (half of it the tag).
@@ -17,6 +17,7 @@ import re
 import secrets
 import stat
 import struct
+from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -25,16 +26,16 @@ import msgspec
 
 from runtime.errors import CompileLimitExceeded, StartupError, UsageError
 from runtime.limits import KIB, MIB, CompileLimits
-from runtime.sandbox.artifact_shelves import FolderShelf, MemoryShelf, Shelf
+from runtime.sandbox.artifact_shelves import FolderShelf, MemoryShelf, Shelf, make_private
 from runtime.sandbox.checks import ModuleFacts
 
 KEY_BYTES: Final = 32
 FACTS_MOST: Final = 64 * KIB
 _MAGIC: Final = b"hostelA1"
-_HEAD: Final = struct.Struct(">8s32sBIQ")
-"""Magic, tag, kind, length of the JSON, length of the artifact."""
+_HEAD: Final = struct.Struct(">8s32sIQ")
+"""Magic, tag, length of the JSON, length of the artifact."""
 _TAG_BYTES: Final = 32
-_ARTIFACT, _VERDICT = 0, 1
+_VERDICTS_MOST: Final = 4_096
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -46,27 +47,25 @@ class Compiled:
     facts: ModuleFacts
 
 
-class _KeptVerdict(msgspec.Struct, frozen=True):
-    message: str
-    details: dict[str, str | int]
-    limits: dict[str, int]
-
-
 class ArtifactCache:
     """Artifacts and verdicts by the module's SHA-256 (hex), for one engine.
 
-    `folder`: None keeps them in memory. Else it is made if need be (0700); one that belongs to another user, or that
-    others may write to, raises `StartupError`. `key`: a secret of this host (`load_or_create_key`). `fingerprint`: what
-    an artifact is valid for besides its module (`engine.fingerprint()`). `bytes_max`: of all records; the least
-    recently used go first. Holds nothing open: there is nothing to close.
+    `folder`: None keeps artifacts in memory. Else it is made with the first of them (0700); one that belongs to another
+    user, or that others may write to, raises `StartupError`. `key`: a secret of this host, or the file of it
+    (`load_or_create_key`), which is made with the first artifact too. `fingerprint`: what an artifact is valid for
+    besides its module (`engine.fingerprint()`). `bytes_max`: of all records; the least recently used go first. Holds
+    nothing open: there is nothing to close.
     """
 
     def __init__(
-        self, folder: Path | None, key: bytes, *, fingerprint: str, bytes_max: int = 1024 * MIB,
+        self, folder: Path | None, key: bytes | Path, *, fingerprint: str, bytes_max: int = 1024 * MIB,
         artifact_bytes_max: int = 32 * MIB,
     ) -> None:  # fmt: skip
-        if len(key) != KEY_BYTES:
+        if isinstance(key, Path) and key.exists():
+            key = load_or_create_key(key)
+        if isinstance(key, bytes) and len(key) != KEY_BYTES:
             raise UsageError(f"an artifact key has {KEY_BYTES} bytes, this one has {len(key)}")
+        self._verdicts: OrderedDict[str, tuple[CompileLimitExceeded, CompileLimits]] = OrderedDict()
         record_max = _HEAD.size + FACTS_MOST + artifact_bytes_max
         self._bytes_max, self._artifact_bytes_max = bytes_max, artifact_bytes_max
         self._key = key
@@ -76,38 +75,34 @@ class ArtifactCache:
     def get(self, module_sha256: str) -> Compiled | None:
         """The artifact of a module, if it is here. Its facts are of the caps it was checked under: `check_facts`."""
         found = self._open(module_sha256)
-        if found is None or found[0] != _ARTIFACT:
+        if found is None:
             return None
         try:
-            facts = msgspec.json.decode(found[1], type=ModuleFacts)
+            facts = msgspec.json.decode(found[0], type=ModuleFacts)
         except msgspec.MsgspecError:  # of another release of this host: the tag holds, the fields do not
             self._shelf.remove(self._name(module_sha256))
             return None
-        return Compiled(artifact=found[2], facts=facts)
+        return Compiled(artifact=found[1], facts=facts)
 
     def put(self, module_sha256: str, compiled: Compiled) -> None:
         """Keeps an artifact. If it is over its bound, or the disk full or failing, the next get is a miss; no error."""
-        self._seal(module_sha256, _ARTIFACT, msgspec.json.encode(compiled.facts), compiled.artifact)
+        with contextlib.suppress(OSError):
+            self._seal(module_sha256, msgspec.json.encode(compiled.facts), compiled.artifact)
 
     def verdict(self, module_sha256: str, limits: CompileLimits) -> CompileLimitExceeded | None:
         """Why the module did not compile under exactly these limits; None if that is not known."""
-        found = self._open(module_sha256)
-        if found is None or found[0] != _VERDICT:
+        kept = self._verdicts.get(module_sha256)
+        if kept is None or kept[1] != limits:
             return None
-        try:
-            kept = msgspec.json.decode(found[1], type=_KeptVerdict)
-        except msgspec.MsgspecError:
-            self._shelf.remove(self._name(module_sha256))
-            return None
-        if kept.limits != msgspec.to_builtins(limits):
-            return None
-        return CompileLimitExceeded(kept.message, details=kept.details)
+        return CompileLimitExceeded(kept[0].message, details=kept[0].details)
 
     def put_verdict(self, module_sha256: str, error: CompileLimitExceeded, limits: CompileLimits) -> None:
         """Keeps a verdict, but not one that another try could change (`error.retryable`)."""
-        if not error.retryable:
-            kept = _KeptVerdict(error.message, error.details, msgspec.to_builtins(limits))
-            self._seal(module_sha256, _VERDICT, msgspec.json.encode(kept), b"")
+        if error.retryable:
+            return
+        self._verdicts[module_sha256] = error.with_traceback(None), limits
+        if len(self._verdicts) > _VERDICTS_MOST:
+            self._verdicts.popitem(last=False)
 
     # ---- records -----------------------------------------------------------------------------------------------------
     def _name(self, module_sha256: str) -> str:
@@ -116,34 +111,37 @@ class ArtifactCache:
         return f"{module_sha256}-{self._fingerprint}"
 
     def _tag(self, name: str, *parts: bytes | memoryview) -> bytes:
+        if isinstance(self._key, Path):
+            make_private(self._key.parent)
+            self._key = load_or_create_key(self._key)
         tag = hashlib.blake2b(key=self._key, digest_size=_TAG_BYTES, person=b"hostel artifact")
         tag.update(hashlib.sha256(name.encode()).digest())
         for part in parts:
             tag.update(part)
         return tag.digest()
 
-    def _seal(self, module_sha256: str, kind: int, told: bytes, artifact: bytes) -> None:
+    def _seal(self, module_sha256: str, told: bytes, artifact: bytes) -> None:
         name = self._name(module_sha256)
         size = _HEAD.size + len(told) + len(artifact)
         if len(told) > FACTS_MOST or len(artifact) > self._artifact_bytes_max or size > self._bytes_max:
             return
-        untagged = _HEAD.pack(_MAGIC, bytes(_TAG_BYTES), kind, len(told), len(artifact))
+        untagged = _HEAD.pack(_MAGIC, bytes(_TAG_BYTES), len(told), len(artifact))
         tag = self._tag(name, untagged, told, artifact)
-        self._shelf.write(name, _HEAD.pack(_MAGIC, tag, kind, len(told), len(artifact)) + told + artifact)
+        self._shelf.write(name, _HEAD.pack(_MAGIC, tag, len(told), len(artifact)) + told + artifact)
 
-    def _open(self, module_sha256: str) -> tuple[int, bytes, bytes] | None:
-        """Kind, JSON and artifact of an authentic record; anything else is removed."""
+    def _open(self, module_sha256: str) -> tuple[bytes, bytes] | None:
+        """JSON and artifact of an authentic record; anything else is removed."""
         name = self._name(module_sha256)
         record = self._shelf.read(name)
         if record is None:
             return None
         if len(record) >= _HEAD.size:
-            magic, tag, kind, told_bytes, artifact_bytes = _HEAD.unpack_from(record)
+            magic, tag, told_bytes, artifact_bytes = _HEAD.unpack_from(record)
             end = _HEAD.size + told_bytes
             if magic == _MAGIC and end + artifact_bytes == len(record):
-                untagged = _HEAD.pack(_MAGIC, bytes(_TAG_BYTES), kind, told_bytes, artifact_bytes)
+                untagged = _HEAD.pack(_MAGIC, bytes(_TAG_BYTES), told_bytes, artifact_bytes)
                 if hmac.compare_digest(tag, self._tag(name, untagged, memoryview(record)[_HEAD.size :])):
-                    return kind, record[_HEAD.size : end], record[end:]
+                    return record[_HEAD.size : end], record[end:]
         self._shelf.remove(name)
         return None
 

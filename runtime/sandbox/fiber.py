@@ -62,15 +62,15 @@ class Fiber:
         words[b.TRAP // 8] = words[b.ERROR // 8] = 0
         self.future = b.instantiate_async(pre_at, context, at + b.INSTANCE, at + b.TRAP, at + b.ERROR)
 
-    def begin(self, function: bytes, *arguments: int) -> None:
-        """The future that calls an exported function with i32 arguments."""
+    def begin(self, function: bytes, *arguments: int, results: int = 1) -> None:
+        """The future that calls an exported function with i32 arguments; `results` is how many it gives."""
         at, words, slot = self.at, self.words, b.PARAMS // 8
         for value in arguments:
             words[slot], words[slot + 1] = 0, value
             slot += b.VAL // 8
         item = self._export(function, b.ITEM)
         self.future = b.call_async(
-            self.context, item, at + b.PARAMS, len(arguments), at + b.RESULT, 1, at + b.TRAP, at + b.ERROR
+            self.context, item, at + b.PARAMS, len(arguments), at + b.RESULT, results, at + b.TRAP, at + b.ERROR
         )
 
     def poll(self) -> bool:

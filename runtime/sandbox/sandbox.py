@@ -108,7 +108,7 @@ class Sandbox:
             await self._run()
             fiber.find_memory()
             if module.has_initialize:
-                fiber.begin(b"_initialize")
+                fiber.begin(b"_initialize", results=0)
                 await self._run()
             pointer = module.inbox_at
             if len(message) > module.inbox_size:
@@ -197,16 +197,10 @@ class Sandbox:
             limit="cpu_us", value=self.limits.cpu_us, used=used, unit="µs",
         )  # fmt: skip
 
-    def over_deadline(self) -> Over:
-        return Over(
-            Ending.DEADLINE_EXCEEDED, f"the call is over its deadline of wall_ms = {self.limits.wall_ms}",
-            limit="wall_ms", value=self.limits.wall_ms, unit="ms",
-        )  # fmt: skip
-
     async def _preempted(self) -> bool:
         """A tick took the guest's turn: others first, then go on; here while it is young, then in another thread."""
         if self.host.deadline.expired():
-            raise self.over_deadline()
+            raise over_deadline(self.limits)
         try:
             if self._cpu_ns >= FIRST_SLICE_NS:
                 return await self._elsewhere()
@@ -216,11 +210,8 @@ class Sandbox:
         return self._slice()
 
     async def _elsewhere(self) -> bool:
-        self._ticker.leave()
-        try:
+        with self._ticker.elsewhere():
             return await trio.to_thread.run_sync(self._turn, limiter=self._threads)
-        finally:
-            self._ticker.enter()
 
     def _turn(self) -> bool:
         """Slices in a thread of its own, without the GIL. Ends when there is something to do in the trio thread."""
@@ -253,7 +244,25 @@ class Sandbox:
         try:
             with self.host.deadline.scope():
                 return await awaited
-            raise self.over_deadline()
+            raise over_deadline(self.limits)
         finally:
             self._ticker.enter()
             self.resumed()
+
+    async def returned(self, ended: Awaitable[None]) -> None:
+        """Awaits the end of what the guest left behind; what others do meanwhile is not on its bill."""
+        self._bill()
+        self._ticker.leave()
+        try:
+            with trio.CancelScope(shield=True):
+                await ended
+        finally:
+            self._ticker.enter()
+            self.resumed()
+
+
+def over_deadline(limits: Limits) -> Over:
+    return Over(
+        Ending.DEADLINE_EXCEEDED, f"the call is over its deadline of wall_ms = {limits.wall_ms}",
+        limit="wall_ms", value=limits.wall_ms, unit="ms",
+    )  # fmt: skip

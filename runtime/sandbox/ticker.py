@@ -71,6 +71,10 @@ class Ticker(trio.abc.Instrument):
         if timeout > 0:
             self.rest()
 
+    def elsewhere(self) -> AbstractContextManager[None]:
+        """Around a guest's turn in another thread: where `here` ticks for it, this thread's ticks may stand still."""
+        return contextlib.nullcontext()
+
     def here(self) -> AbstractContextManager[None]:
         """Ticks for a guest that is polled in the calling thread, inside the block."""
         return contextlib.nullcontext()
@@ -121,6 +125,14 @@ class SignalTicker(Ticker):
         if threading.get_native_id() != self._thread:
             raise RuntimeError("a ticker is closed by the thread that opened it")
         self._must(self._libc.timer_delete(ctypes.c_void_p(self._timer)))  # a tick still pending strikes before it returns
+
+    @contextlib.contextmanager
+    def elsewhere(self) -> Iterator[None]:
+        self.leave()
+        try:
+            yield
+        finally:
+            self.enter()
 
     @contextlib.contextmanager
     def here(self) -> Iterator[None]:

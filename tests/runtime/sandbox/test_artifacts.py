@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from runtime.errors import CompileLimitExceeded, StartupError, UsageError
 from runtime.limits import KIB, MIB, CompileLimits, ModuleCaps
-from runtime.sandbox.artifacts import ArtifactCache, Compiled, load_or_create_key
+from runtime.sandbox.artifacts import _VERDICTS_MOST, ArtifactCache, Compiled, load_or_create_key
 from runtime.sandbox.checks import check_module
 from tests.runtime.sandbox.proposals import module
 
@@ -74,6 +74,15 @@ def test_a_verdict_comes_back_for_the_limits_it_was_reached_under(place: Path | 
     assert kept.get(SHA) is None
 
 
+def test_verdicts_are_bounded_and_leave_nothing_on_the_disk(tmp_path: Path) -> None:
+    kept = cache(tmp_path / "a")
+    for number in range(_VERDICTS_MOST + 1):
+        kept.put_verdict(f"{number:064x}", VERDICT, LIMITS)
+    assert kept.verdict(f"{0:064x}", LIMITS) is None
+    assert kept.verdict(f"{1:064x}", LIMITS) is not None
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_verdict_that_another_try_could_change_is_not_kept(place: Path | None) -> None:
     kept = cache(place)
     slow = CompileLimitExceeded("slow machine", details={"limit": "wall_ms", "value": 1})
@@ -102,9 +111,6 @@ def test_any_bytes_in_the_file_are_a_miss(tmp_path: Path, data: bytes) -> None:
     path = only_file(tmp_path / "a")
     path.write_bytes(data)
     assert kept.get(SHA) is None
-    assert not path.exists()
-    path.write_bytes(data)
-    assert kept.verdict(SHA, LIMITS) is None
     assert not path.exists()
 
 
@@ -186,10 +192,8 @@ def test_another_key_or_another_engine_finds_nothing(tmp_path: Path) -> None:
 
 def test_facts_of_another_release_are_a_miss(tmp_path: Path) -> None:
     kept = cache(tmp_path / "a")
-    kept._seal(SHA, 0, msgspec.json.encode({"sha256": SHA}), b"code")
+    kept._seal(SHA, msgspec.json.encode({"sha256": SHA}), b"code")
     assert kept.get(SHA) is None
-    kept._seal(SHA, 1, b"{}", b"")
-    assert kept.verdict(SHA, LIMITS) is None
     assert list((tmp_path / "a").iterdir()) == []
 
 
@@ -232,6 +236,24 @@ def test_an_artifact_over_its_bound_is_not_kept(place: Path | None) -> None:
 
 
 # ---- files and their owners ------------------------------------------------------------------------------------------
+def test_folder_and_key_are_made_with_the_first_artifact(tmp_path: Path) -> None:
+    root = tmp_path / "deep"
+    kept = ArtifactCache(root / "a", root / "keys" / "k", fingerprint="f" * 64)
+    kept.put_verdict(SHA, VERDICT, LIMITS)
+    assert kept.get(SHA) is None
+    assert list(tmp_path.iterdir()) == []
+    kept.put(SHA, COMPILED)
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (root, root / "a", root / "keys")] == [0o700] * 3
+    assert ArtifactCache(root / "a", root / "keys" / "k", fingerprint="f" * 64).get(SHA) == COMPILED
+
+
+def test_a_key_that_cannot_be_written_keeps_nothing_and_raises_nothing(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_bytes(b"a file where a folder should be")
+    kept = ArtifactCache(tmp_path / "a", tmp_path / "keys" / "k", fingerprint="f" * 64)
+    kept.put(SHA, COMPILED)
+    assert kept.get(SHA) is None
+
+
 def test_folder_and_files_are_this_users_alone(tmp_path: Path) -> None:
     cache(tmp_path / "deep" / "a").put(SHA, COMPILED)
     folder = tmp_path / "deep" / "a"
