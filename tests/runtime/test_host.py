@@ -1,0 +1,261 @@
+"""The host as a whole, with the grocery program and small guests: installing, calling, limits given, closing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+import wasmtime
+
+from runtime import (
+    App,
+    Bundle,
+    CallCancelled,
+    Ending,
+    GuestFailed,
+    GuestProtocolError,
+    Host,
+    HostClosed,
+    HostSettings,
+    MessageTooLarge,
+    ModuleError,
+    Money,
+    NotInstalled,
+    ScriptedCashier,
+    SignatureError,
+    SigningKey,
+    StartupError,
+    UsageError,
+    pack,
+    sign,
+)
+from runtime.bundle import Keyring, TrustedKey, pack_contents
+from runtime.testing import SeededIds, VirtualClock
+
+SHOP = Path(__file__).parents[2] / "sample_programs" / "grocery_delivery" / "bundle"
+ECHO = """(module (memory (export "memory") 1) (data (i32.const 0) "\\94\\01\\01\\c0\\a4{name}")
+  (func (export "hostel_alloc") (param i32) (result i32) (i32.const 1024))
+  (func (export "hostel_handle") (param i32 i32) (result i64) (i64.const 9)))"""
+SILENT = """(module (memory (export "memory") 1)
+  (func (export "hostel_alloc") (param i32) (result i32) (i32.const 1024))
+  (func (export "hostel_handle") (param i32 i32) (result i64) (i64.const 0)))"""
+
+
+def bundle(wat: str, *, code: int = 1, app_id: str = "org.example.small", **manifest: Any) -> Bundle:
+    told = {
+        "app_id": app_id, "name": "Small", "version": {"name": str(code), "code": code},
+        "program": {"module": "p.wasm", **manifest.pop("program", {})}, **manifest,
+    }  # fmt: skip
+    return Bundle.from_bytes(
+        pack_contents({"manifest.json": json.dumps(told).encode(), "p.wasm": bytes(wasmtime.wat2wasm(wat))})
+    )
+
+
+@asynccontextmanager
+async def shop_host(**options: Any) -> AsyncIterator[tuple[Host, App]]:
+    async with Host.open(allow_unsigned=True, **options) as host:
+        app = await host.install(Bundle.from_bytes(pack(SHOP)), grant=["storage", "payment"])
+        await host.deposit("alice", Money(amount=100_000, currency="CNY"))
+        yield host, app
+
+
+async def checkout(host: Host, app: App) -> Any:
+    await host.call(app, "cart.add", {"items": {"apple": 2, "banana": 1}}, user="alice")
+    slot = (await host.call(app, "slots.list", user="alice")).value["slots"][0]["slot"]
+    return (await host.call(app, "checkout", {"slot": slot}, user="alice")).value
+
+
+async def test_a_purchase_on_a_file_store_is_there_after_a_restart(tmp_path: Path) -> None:
+    async with shop_host(state=tmp_path, cashier=ScriptedCashier([True])) as (host, app):
+        bought = await checkout(host, app)
+        assert bought["payment"] == "succeeded"
+    async with shop_host(state=tmp_path) as (host, app):
+        order = bought["order"]["order_id"]
+        again = await host.call(app, "order.show", {"order_id": order}, user="alice")
+        assert again.value["payment"] == "succeeded"
+
+
+async def test_what_the_block_raises_comes_out_as_it_is() -> None:
+    """Not wrapped in a group by the host's own nursery."""
+    with pytest.raises(GuestFailed):
+        async with shop_host() as (host, app):
+            await host.call(app, "no.such.method")
+
+
+async def test_a_user_never_sees_anothers_cart() -> None:
+    async with shop_host() as (host, app):
+        await host.call(app, "cart.add", {"items": {"apple": 2}}, user="alice")
+        assert (await host.call(app, "cart.show", user="bob")).value["lines"] == []
+
+
+async def test_nothing_is_granted_by_default() -> None:
+    async with Host.open(allow_unsigned=True) as host:
+        app = await host.install(Bundle.from_bytes(pack(SHOP)))
+        with pytest.raises(GuestFailed) as failed:
+            await host.call(app, "cart.show", user="alice")
+        assert failed.value.receipt is not None and failed.value.receipt.usage.denials >= 1
+
+
+async def test_a_new_release_replaces_the_old_one_and_codes_never_go_down() -> None:
+    async with Host.open(allow_unsigned=True) as host:
+        for code, name in ((1, "one1"), (2, "two2"), (2, "same")):
+            app = await host.install(bundle(ECHO.replace("{name}", name), code=code))
+            assert (await host.call(app, "x")).value == name
+        with pytest.raises(UsageError, match="never goes down"):
+            await host.install(bundle(ECHO.replace("{name}", "one1"), code=1))
+        assert (await host.call("org.example.small", "x")).value == "same"
+        assert host.statistics().programs == 1
+
+
+async def test_an_uninstalled_program_is_not_there() -> None:
+    async with Host.open(allow_unsigned=True) as host:
+        app = await host.install(bundle(SILENT))
+        host.uninstall(app)
+        with pytest.raises(NotInstalled, match=r"org\.example\.small"):
+            await host.call(app, "x")
+
+
+async def test_unsigned_bundles_need_leave_and_signed_ones_a_known_key() -> None:
+    key, made = SigningKey.generate(), pack(SHOP)
+    async with Host.open() as host:
+        with pytest.raises(SignatureError) as refused:
+            await host.install(Bundle.from_bytes(made))
+        assert refused.value.code == "unsigned_bundle"
+        with pytest.raises(SignatureError) as refused:
+            await host.install(Bundle.from_bytes(sign(made, key)))
+        assert refused.value.code == "key_unknown"
+    async with Host.open(keyring=Keyring([TrustedKey(public_key=key.public_key)])) as host:
+        app = await host.install(Bundle.from_bytes(sign(made, key)))
+        assert app.signed_by == key.public_key.key_id
+
+
+async def test_a_manifest_may_want_less_and_never_gets_more_by_itself() -> None:
+    async with Host.open(allow_unsigned=True) as host:
+        more = bundle(SILENT, app_id="org.example.more", program={"limits": {"message_in_bytes": 1_000_000}})
+        less = bundle(SILENT, app_id="org.example.less", program={"limits": {"message_in_bytes": 100}})
+        for made, limit in ((more, 262_144), (less, 100)):
+            app = await host.install(made)
+            with pytest.raises(MessageTooLarge) as refused:
+                await host.notify(app, "x", {"v": b"x" * limit})
+            assert refused.value.details["value"] == limit
+        app = await host.install(more, limits={"message_in_bytes": 1_000_000})
+        with pytest.raises(GuestProtocolError, match="outside the memory"):  # it gets in: the guest has no room for it
+            await host.notify(app, "x", {"v": b"x" * 262_144})
+
+
+async def test_limits_that_no_sandbox_can_have_are_refused() -> None:
+    async with Host.open(allow_unsigned=True) as host:
+        with pytest.raises(UsageError, match="memory_bytes"):
+            await host.install(bundle(SILENT), limits={"memory_bytes": 1 << 30})
+        with pytest.raises(UsageError, match="did you mean cpu_us"):
+            await host.install(bundle(SILENT), limits={"cpu_u": 1})
+        with pytest.raises(UsageError, match="did you mean"):
+            await host.install(bundle(SILENT), grant=["storag"])
+        assert host.statistics().programs == 0
+
+
+async def test_config_reaches_the_program_and_is_bounded() -> None:
+    async with Host.open(allow_unsigned=True) as host:
+        with pytest.raises(UsageError, match="config"):
+            await host.install(bundle(SILENT), config={"k": "x" * 20_000})
+
+
+async def test_a_notification_gives_a_receipt_and_no_value() -> None:
+    async with Host.open(allow_unsigned=True) as host:
+        app = await host.install(bundle(SILENT))
+        receipt = await host.notify(app, "order.paid", {"order": 1})
+        assert receipt.ending is Ending.COMPLETED and receipt.usage.message_out_bytes == 0
+
+
+async def test_a_receipt_is_plain_data() -> None:
+    async with Host.open(allow_unsigned=True, new_id=SeededIds(1)) as host:
+        app = await host.install(bundle(SILENT))
+        told = (await host.notify(app, "x")).as_dict()
+        assert told["ending"] == "completed" and told["cpu_us"] > 0 and json.loads(json.dumps(told)) == told
+
+
+async def test_a_closing_host_lets_calls_finish_within_its_time() -> None:
+    cashier, bought = ScriptedCashier([True]), []
+    cashier.hold()
+
+    async def buy(host: Host, app: App) -> None:
+        bought.append(await checkout(host, app))
+
+    async with trio.open_nursery() as nursery:
+        async with shop_host(cashier=cashier, settings=HostSettings(drain_s=30.0)) as (host, app):
+            nursery.start_soon(buy, host, app)
+            while not cashier.shown:
+                await trio.testing.wait_all_tasks_blocked()
+            nursery.start_soon(_release_later, cashier, host)
+        assert bought[0]["payment"] == "succeeded"
+
+
+async def _release_later(cashier: ScriptedCashier, host: Host) -> None:
+    while True:
+        try:
+            await host.call("org.example.grocery", "catalogue.list")
+        except HostClosed:
+            break  # it refuses new calls, the one in flight goes on
+        await trio.lowlevel.checkpoint()
+    cashier.release()
+
+
+async def test_a_closed_host_ends_what_is_left_as_cancelled() -> None:
+    cashier, ended = ScriptedCashier(), []
+    cashier.hold()
+
+    async def buy(host: Host, app: App) -> None:
+        with pytest.raises(CallCancelled) as cancelled:
+            await checkout(host, app)
+        ended.append(cancelled.value)
+
+    async with trio.open_nursery() as nursery:
+        async with shop_host(cashier=cashier, settings=HostSettings(drain_s=0.0)) as (host, app):
+            nursery.start_soon(buy, host, app)
+            while not cashier.shown:
+                await trio.testing.wait_all_tasks_blocked()
+        assert host.statistics().calls_in_flight == 0 and host.statistics().sandboxes == 0
+    (error,) = ended
+    assert error.receipt.ending is Ending.CANCELLED and error.receipt.usage.host_calls > 0
+
+
+async def test_the_state_directory_belongs_to_one_host(tmp_path: Path) -> None:
+    async with Host.open(tmp_path):
+        with pytest.raises(StartupError) as refused:
+            async with Host.open(tmp_path):
+                pass
+        assert refused.value.code == "state_in_use"
+
+
+async def test_a_module_is_loaded_again_after_it_was_dropped_from_memory(tmp_path: Path) -> None:
+    settings = HostSettings(loaded_bytes_max=1, cache_dir=tmp_path)
+    async with Host.open(allow_unsigned=True, settings=settings) as host:
+        apps = [
+            await host.install(bundle(ECHO.replace("{name}", f"app{n}"), app_id=f"org.example.app{n}")) for n in range(3)
+        ]
+        for _ in range(2):
+            for n, app in enumerate(apps):
+                assert (await host.call(app, "x")).value == f"app{n}"
+
+
+async def test_a_module_too_large_for_its_memory_limit_is_refused() -> None:
+    async with Host.open(allow_unsigned=True) as host:
+        with pytest.raises(ModuleError, match="memory"):
+            await host.install(bundle(SILENT.replace("1)", "2)", 1)), limits={"memory_bytes": 65_536})
+
+
+async def test_rates_follow_the_hosts_clock() -> None:
+    clock = VirtualClock()
+    async with Host.open(allow_unsigned=True, clock=clock) as host:
+        app = await host.install(bundle(SILENT), limits={"calls_per_s": 1, "calls_burst": 1})
+        await host.notify(app, "x")
+        with pytest.raises(Exception, match="calls_per_s"):
+            await host.notify(app, "x")
+        clock.advance(s=1)
+        await host.notify(app, "x")
