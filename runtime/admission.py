@@ -150,6 +150,8 @@ class Admission:
 
     def _fits(self, memory_bytes: int) -> bool:
         limits = self._limits
+        if not self.in_flight:  # install saw to it that one fits; who waited since before new limits came goes alone
+            return True
         return (
             self.in_flight < limits.calls_in_flight
             and self.in_flight < limits.sandboxes

@@ -258,7 +258,7 @@ class Host:
         if len(message) > limits.message_in_bytes:
             raise _too_large(len(message), limits)
         if not program.admission.enter_now(self._store.now_us(), release.memory_bytes):
-            await program.admission.wait(release.memory_bytes, len(message))
+            await self._wait_in_queue(program, release, len(message))
         call_id = self._ids()
         usage = Usage(message_in_bytes=len(message))
         began = time.perf_counter_ns()
@@ -281,6 +281,12 @@ class Host:
             call_id=call_id, app_id=release.app.app_id, release=release.app.release_name, method=method,
             ending=outcome.ending, usage=usage,
         )  # fmt: skip
+
+    async def _wait_in_queue(self, program: Program, release: Release, message_bytes: int) -> None:
+        await program.admission.wait(release.memory_bytes, message_bytes)
+        if self._closing:  # let in just before the host began to close
+            program.admission.leave(release.memory_bytes, 0)
+            raise _closed()
 
     def _session(
         self, release: Release, program: Program, call_id: str, words: tuple[str, bool, str, str, str, str], usage: Usage
@@ -323,21 +329,23 @@ class Host:
         )
 
     async def _close(self) -> None:
-        """Refuses new calls, waits for those in flight, ends what is left. Shielded: it has its own bound."""
+        """Refuses new calls, waits for those in flight, then ends what is left; at once if it is cancelled itself."""
         self._closing = True
         for program in self._registry:
             program.admission.close(_closed())
         if not self._calls:
             return
         self._idle = trio.Event()
-        with trio.move_on_after(self.settings.drain_s):
-            await self._idle.wait()
-        self._cut = True
-        for call in list(self._calls.values()):
-            call.deadline.cut()
-        with trio.CancelScope(shield=True):
-            while self._calls:
+        try:
+            with trio.move_on_after(self.settings.drain_s):
                 await self._idle.wait()
+        finally:
+            self._cut = True
+            for call in list(self._calls.values()):
+                call.deadline.cut()
+            with trio.CancelScope(shield=True):
+                while self._calls:
+                    await self._idle.wait()
 
 
 @asynccontextmanager

@@ -97,7 +97,6 @@ class Limits(_Checked):
                             least=0, most=16 * MIB)
     host_calls: int = _limit(256, "calls", "call", "limit_exceeded", "host calls, posted ones included", least=0, most=1_000_000)
     posted: int = _limit(16, "requests", "call", "limit_exceeded", "requests posted and not yet waited for", least=0, most=4_096)
-    call_depth: int = _limit(4, "calls", "call", "limit_exceeded", "programs calling programs", least=1, most=16)
     # -- one program
     cpu_us_per_s: int = _limit(200_000, "µs/s", "program", "rate_limited", "CPU time per second, on average",
                                least=1_000, most=64_000_000)
@@ -112,7 +111,7 @@ class Limits(_Checked):
                                     "memory of all live sandboxes, each counted with what it may grow to (the lesser of"
                                     " memory_bytes and the module's declared maximum)", least=WASM_PAGE, most=1 << 40)
     held_bytes: int = _limit(8 * MIB, "bytes", "program", "overloaded",
-                             "memory the host holds for the program: queued messages, responses not taken, logs",
+                             "memory the host holds for the program: queued messages, responses not taken",
                              least=64 * KIB, most=1 << 40)
     # -- one program and one user
     storage_bytes: int = _limit(10 * MIB, "bytes", "program and user", "quota_exceeded", "keys and values kept", least=0, most=1 << 40)

@@ -6,18 +6,19 @@ was checked under may differ from what holds now, so its facts are looked at aga
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
 
 import trio
 
-from runtime.errors import CompileLimitExceeded
-from runtime.limits import WASM_PAGE, CompileLimits, Limits, ModuleCaps
+from runtime.errors import CompileLimitExceeded, ModuleError
+from runtime.limits import WASM_PAGE, CompileLimits, Limits, ModuleCaps, specs
 from runtime.sandbox.artifacts import ArtifactCache, Compiled
 from runtime.sandbox.checks import ModuleFacts, check_facts, check_size
 from runtime.sandbox.compiler import compile_module
-from runtime.sandbox.pool import Module
+from runtime.sandbox.pool import ArtifactRefused, Module
 
 
 class Modules:
@@ -49,9 +50,17 @@ class Modules:
         """Checks, compiles if need be, and loads. Raises ModuleError or CompileLimitExceeded, whose verdict is kept."""
         check_size(wasm, self._caps)
         sha256 = hashlib.sha256(wasm).hexdigest()
-        compiled = self._cache.get(sha256) or await self._compile(wasm, sha256, limits)
-        check_facts(compiled.facts, self._caps, limits.memory_bytes)
+        if compiled := self._cache.get(sha256):
+            self._check(compiled.facts, limits)
+            with contextlib.suppress(ArtifactRefused):  # of a processor with other features: compiled for this one below
+                return self._keep(sha256, compiled), compiled.facts
+        compiled = await self._compile(wasm, sha256, limits)
+        self._check(compiled.facts, limits)
         return self._keep(sha256, compiled), compiled.facts
+
+    def _check(self, facts: ModuleFacts, limits: Limits) -> None:
+        check_facts(facts, self._caps, limits.memory_bytes)
+        _check_fits(facts, limits)
 
     async def _compile(self, wasm: bytes, sha256: str, limits: Limits) -> Compiled:
         if verdict := self._cache.verdict(sha256, self._limits):
@@ -76,6 +85,18 @@ class Modules:
         while self._loaded_bytes > self._loaded_bytes_max and len(self._loaded) > 1:
             self._loaded_bytes -= self._loaded.popitem(last=False)[1][1]
         return module
+
+
+def _check_fits(facts: ModuleFacts, limits: Limits) -> None:
+    """One sandbox of it can be made and begin at all. Raises ModuleError."""
+    for name, found in (("table_elements", facts.table_elements), ("live_memory_bytes", memory_bytes(facts, limits))):
+        if found > (value := getattr(limits, name)):
+            unit = specs(Limits)[name].unit
+            raise ModuleError(
+                f"one sandbox of the module takes {found} {unit}; the limit {name} is {value}: raise it, or build the"
+                " module with less",
+                details={"limit": name, "value": value, "found": found, "unit": unit},
+            )
 
 
 def memory_bytes(facts: ModuleFacts, limits: Limits) -> int:

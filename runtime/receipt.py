@@ -34,7 +34,7 @@ class Usage(msgspec.Struct, kw_only=True):
     unclaimed: int = 0
     """Responses to posted requests that nobody waited for."""
     dropped: int = 0
-    """Requests posted but not begun when the guest returned."""
+    """Posted requests and notifications that the call's end, or its deadline, left without an outcome."""
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,67 @@
+"""The command line: `hostel`. One file a command group; commands.py names them, report.py words what came of one.
+
+What lives here: the one way in and out. Every refusal leaves as one line and a documented exit code, never as a
+traceback. Nothing here or in commands.py imports the sandbox, so that help is there at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import CycloptsError
+
+from runtime.cli import report
+from runtime.cli.commands import APP
+from runtime.cli.exit_codes import BROKEN_PIPE, FAULT, INTERRUPTED
+from runtime.errors import HostelError, UsageError
+
+__all__ = ["main", "run"]
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(words: Sequence[str]) -> int:
+    """One command line, its name left out. Gives the exit code (exit_codes.py); raises nothing."""
+    report.prepare()
+    try:
+        return _run(words)
+    except BrokenPipeError:  # whoever read the output has seen enough; what is left of it goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+
+
+def _run(words: Sequence[str]) -> int:
+    as_json = "--json" in words
+    try:
+        try:
+            APP(words, exit_on_error=False, print_error=False)
+            sys.stdout.flush()
+        except BaseExceptionGroup as group:
+            raise _alone(group) from group
+    except CycloptsError as error:
+        wrong = " ".join(str(error).split())
+        return report.refusal(UsageError(f"{wrong} See hostel --help."), as_json)
+    except HostelError as error:
+        return report.refusal(error, as_json)
+    except KeyboardInterrupt:
+        report.say("interrupted")
+        return INTERRUPTED
+    except SystemExit as leaving:  # by the help page, when its reader went away
+        return leaving.code if isinstance(leaving.code, int) else FAULT
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        return report.fault(error, as_json)
+    return 0
+
+
+def _alone(error: BaseException) -> BaseException:
+    """Out of the groups that nurseries wrap it in, where it is alone in them."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

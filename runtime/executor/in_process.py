@@ -18,7 +18,7 @@ from runtime.receipt import Usage
 from runtime.sandbox.fiber import Over
 from runtime.sandbox.pool import Facts, Module, Pool
 from runtime.sandbox.proof import prove
-from runtime.sandbox.sandbox import HostSide, Sandbox
+from runtime.sandbox.sandbox import HostSide, Sandbox, over_deadline
 from runtime.sandbox.ticker import open_ticker
 from runtime.settings import HostSettings
 
@@ -44,7 +44,7 @@ class InProcessExecutor:
         """Raises StartupError if a spinning guest cannot be stopped."""
         self.pool = Pool(slots=settings.slots, keep_resident_bytes=settings.keep_resident_bytes)
         self.ticker = open_ticker(self.pool.engine, settings.ticker)
-        self._waiting = trio.lowlevel.ParkingLot()
+        self._waiting, self._promised = trio.lowlevel.ParkingLot(), 0
         self._threads = trio.CapacityLimiter(THREADS)
         self._now_us, self._new_id = now_us, new_id
         try:
@@ -63,25 +63,39 @@ class InProcessExecutor:
         self, module: Module, message: bytes, limits: Limits, host: HostSide, usage: Usage, *, notification: bool = False
     ) -> Outcome:
         """One message in a fresh sandbox. Cancelled at any point, the guest is dropped and its slot given back."""
-        while self.pool.places >= self.pool.slots:
-            await self._waiting.park()
+        if self.pool.places + self._promised >= self.pool.slots and not await self._wait_for_slot(host):
+            return self._over(over_deadline(limits))
         fiber = self.pool.take_place()
         sandbox = Sandbox(fiber, module, limits, host, usage, self.ticker, self._threads, self._now_us)
         try:
             return Outcome(ending=Ending.COMPLETED, response=await sandbox.handle(message, notification=notification))
         except Over as over:
             return self._over(over)
+        except Exception as error:  # a bug of ours: the call is over, the host is not
+            return self._fault(exc_info=error)
         finally:
             sandbox.close()
             self.pool.give_place(fiber)
             if self._waiting:
+                self._promised += 1
                 self._waiting.unpark()
+
+    async def _wait_for_slot(self, host: HostSide) -> bool:
+        """All slots are taken: first come, first served, at most to the call's deadline. True: one is promised."""
+        with host.deadline.scope():
+            await self._waiting.park()
+            self._promised -= 1
+            return True
+        return False
 
     def _over(self, over: Over) -> Outcome:
         if over.ending is not Ending.INTERNAL:
             return Outcome(ending=over.ending, detail=over.detail, details=over.details)
+        return self._fault(detail=over.detail)
+
+    def _fault(self, **told: Any) -> Outcome:
         incident = self._new_id()
-        _log.error("sandbox failed", incident=incident, detail=over.detail)
+        _log.error("sandbox failed", incident=incident, **told)
         return Outcome(ending=Ending.INTERNAL, detail=f"a fault of the host; incident {incident}", details={"incident": incident})
 
     def close(self) -> None:

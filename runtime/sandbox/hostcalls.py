@@ -10,14 +10,15 @@ from __future__ import annotations
 import struct
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from math import inf
+from typing import TYPE_CHECKING, NamedTuple
 
 import trio
 
-from host_api.errors import limit_exceeded
+from host_api.errors import ApiError, ErrorCode, limit_exceeded
 from runtime.errors import Ending
 from runtime.sandbox.fiber import Over
-from runtime.wire import HEAD_BYTES, MalformedMessage
+from runtime.wire import HEAD_BYTES, MalformedMessage, msgid_of
 
 if TYPE_CHECKING:
     from runtime.sandbox.sandbox import Sandbox
@@ -28,24 +29,35 @@ FOREVER = 0x7FFF_FFFF
 REFUSED_MOST = 256
 """Error responses kept for requests posted over the limit; a guest that goes on posting does not read them: it is over."""
 
+SMALL_BYTES = 1_024
+"""A response up to this size is kept whatever the program holds already: it may tell of an effect, as `posted` bounds
+their number. A larger one is of something read, and can be asked for again."""
+
 _CALL = struct.Struct("<" + "8xI20x" * 4).unpack
 _TRIPLE = struct.Struct("<" + "8xI20x" * 3).unpack
 _PAIR = struct.Struct("<" + "8xI20x" * 2).unpack
 
 
+class Kept(NamedTuple):
+    """A response that waits for the guest, and what of it is on its program's account of held memory."""
+
+    response: bytes
+    held_bytes: int
+
+
 class HostCalls:
     """The requests of one call: the one being answered, those posted, the response that did not fit."""
 
-    __slots__ = ("_arrived", "_kept", "_nursery", "_outstanding", "_over", "_responses", "_sandbox")
+    __slots__ = ("_arrived", "_begun", "_expected", "_kept", "_nursery", "_responses", "_sandbox")
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
-        self._kept: bytes | None = None
-        self._responses: deque[bytes] | None = None
-        self._outstanding = 0
+        self._kept: Kept | None = None
+        self._responses: deque[Kept] | None = None
+        self._begun = 0  # posted and not over, notifications too
+        self._expected = 0  # those of them that will have a response
         self._nursery: trio.Nursery | None = None
         self._arrived: trio.Event | None = None
-        self._over: Over | None = None
 
     async def call(self) -> None:
         """call(req, req_len, res, res_cap) → length of the response."""
@@ -54,13 +66,15 @@ class HostCalls:
         pointer, length, into, capacity = _CALL(fiber.arguments)
         self._allowed()
         to = fiber.check(into, capacity)
-        self._kept = None
+        if self._kept is not None:
+            self._forget_kept()
         usage.host_calls += 1
-        limits = sandbox.limits
+        limits, request = sandbox.limits, b""
         if length > limits.request_bytes or usage.host_calls > limits.host_calls:
             response = self._refuse(pointer, length)
         else:
-            answered = self._ask(pointer, length)
+            request = fiber.read(pointer, length)
+            answered = self._ask(request)
             if isinstance(answered, bytes) or answered is None:
                 await trio.lowlevel.checkpoint_if_cancelled()
                 sandbox.resumed()
@@ -69,7 +83,14 @@ class HostCalls:
                 response = await sandbox.waiting(answered)
         if response is None:
             raise Over(Ending.PROTOCOL_VIOLATION, "a notification was sent with hostel_v1.call: use post")
-        self._deliver(response, to, capacity)
+        if len(response) <= capacity:
+            fiber.copy_to(to, response)
+            usage.response_bytes += len(response)
+            fiber.answer(len(response))
+        else:
+            kept = self._hold(response, request)
+            usage.response_bytes += len(kept.response)
+            self._give(kept, to, capacity)
 
     async def other(self, name: str) -> None:
         """post, wait or take."""
@@ -93,15 +114,17 @@ class HostCalls:
             except Over as error:  # not through the nursery: it would come out wrapped in a group
                 over = error
                 nursery.cancel_scope.cancel()
+            if self._begun:
+                await self._sandbox.returned(self._all_over())
         if over:
             raise over
 
     def close(self) -> None:
         """What nobody waited for is counted and let go."""
-        usage = self._sandbox.usage
+        self._forget_kept()
         if self._responses:
-            usage.unclaimed += len(self._responses)
-            self._sandbox.host.release(sum(map(len, self._responses)))
+            self._sandbox.usage.unclaimed += len(self._responses)
+            self._sandbox.host.release(sum(kept.held_bytes for kept in self._responses))
             self._responses.clear()
 
     # ---- the three others --------------------------------------------------------------------------------------------
@@ -114,28 +137,36 @@ class HostCalls:
             if (response := self._refuse(pointer, length)) is not None:
                 self._keep_refusal(response)
         else:
-            answered = self._ask(pointer, length)
+            request = fiber.read(pointer, length)
+            answered = self._ask(request)
             if isinstance(answered, bytes):
                 await trio.lowlevel.checkpoint_if_cancelled()
-                self._keep(answered)
+                self._keep(answered, request)
             elif answered is not None:
-                self._outstanding += 1
-                if self._nursery is None:
-                    raise RuntimeError("a module that posts runs inside run_with_posts")
-                self._nursery.start_soon(self._finish, answered)
+                self._begin(answered, request[:HEAD_BYTES])
             sandbox.resumed()
         fiber.answer(0)
 
-    async def _finish(self, awaited: Awaitable[bytes | None]) -> None:
+    def _begin(self, awaited: Awaitable[bytes | None], head: bytes) -> None:
+        if self._nursery is None:
+            raise RuntimeError("a module that posts runs inside run_with_posts")
+        responses = 0 if msgid_of(head) is None else 1
+        self._begun += 1
+        self._expected += responses
+        self._nursery.start_soon(self._finish, awaited, head, responses)
+
+    async def _finish(self, awaited: Awaitable[bytes | None], head: bytes, responses: int) -> None:
         """A posted request in a task of its own. Over the deadline it leaves no response; the guest's own wait ends then."""
+        dropped = 1
         try:
             with self._sandbox.host.deadline.scope():
                 if (response := await awaited) is not None:
-                    self._keep(response)
-        except Over as over:  # told to the guest's own task: through the nursery it would come out wrapped in a group
-            self._over = over
+                    self._keep(response, head)
+                dropped = 0
         finally:
-            self._outstanding -= 1
+            self._sandbox.usage.dropped += dropped
+            self._begun -= 1
+            self._expected -= responses
             if self._arrived is not None:
                 self._arrived.set()
 
@@ -143,19 +174,28 @@ class HostCalls:
         """wait(res, res_cap, timeout_ms) → length, -1 nothing outstanding, -2 timed out."""
         sandbox = self._sandbox
         to = sandbox.fiber.check(into, capacity)
-        self._kept = None
-        if not self._responses and self._outstanding and timeout_ms:
-            self._arrived = trio.Event()
-            await sandbox.waiting(_within(self._arrived, None if timeout_ms > FOREVER else timeout_ms / 1_000))
-            self._arrived = None
-        if self._over is not None:
-            raise self._over
+        self._forget_kept()
+        if self._expected and not self._responses:
+            await sandbox.waiting(self._one_arrives(inf if timeout_ms > FOREVER else timeout_ms / 1_000))
         if self._responses:
-            response = self._responses.popleft()
-            sandbox.host.release(len(response))
-            self._deliver(response, to, capacity)
+            kept = self._responses.popleft()
+            sandbox.usage.response_bytes += len(kept.response)
+            self._give(kept, to, capacity)
         else:
-            sandbox.fiber.answer(TIMED_OUT if self._outstanding else NOTHING)
+            sandbox.fiber.answer(TIMED_OUT if self._expected else NOTHING)
+
+    async def _one_arrives(self, seconds: float) -> None:
+        """Until there is a response, or none to come, or the time is over; 0 s lets what was posted go on once."""
+        with trio.move_on_after(seconds):
+            while self._expected and not self._responses:
+                self._arrived = trio.Event()
+                await self._arrived.wait()
+        self._arrived = None
+
+    async def _all_over(self) -> None:
+        while self._begun:
+            self._arrived = trio.Event()
+            await self._arrived.wait()
 
     def _take(self, into: int, capacity: int) -> None:
         """take(res, res_cap) → length of the response that did not fit; -1 nothing kept."""
@@ -164,34 +204,37 @@ class HostCalls:
         if self._kept is None:
             fiber.answer(NOTHING)
             return
-        kept, self._kept = self._kept, None
-        self._deliver(kept, to, capacity)
+        self._give(self._kept, to, capacity)
 
     # ---- shared ------------------------------------------------------------------------------------------------------
     def _allowed(self) -> None:
         if not self._sandbox.handling:
             raise Over(Ending.PROTOCOL_VIOLATION, "hostel_v1 was used before hostel_handle")
 
-    def _ask(self, pointer: int, length: int) -> bytes | None | Awaitable[bytes | None]:
+    def _ask(self, request: bytes) -> bytes | None | Awaitable[bytes | None]:
         sandbox = self._sandbox
-        sandbox.usage.request_bytes += length
+        sandbox.usage.request_bytes += len(request)
         try:
-            return sandbox.host.answer(sandbox.fiber.read(pointer, length))
+            return sandbox.host.answer(request)
         except MalformedMessage as error:
             raise _no_request(error) from None
 
     def _open(self) -> int:
-        return self._outstanding + len(self._responses or ())
+        return self._begun + len(self._responses or ())
 
-    def _deliver(self, response: bytes, to: int, capacity: int) -> None:
-        """Copies what fits; what does not is kept whole until take gets it or the next call or wait drops it."""
-        fiber = self._sandbox.fiber
+    def _give(self, kept: Kept, to: int, capacity: int) -> None:
+        """Copies what fits; what does not stays kept whole until take gets it or the next call or wait drops it."""
+        fiber, response = self._sandbox.fiber, kept.response
+        self._kept = kept
         if len(response) <= capacity:
             fiber.copy_to(to, response)
-        else:
-            self._kept = response
-        self._sandbox.usage.response_bytes += len(response)
+            self._forget_kept()
         fiber.answer(len(response))
+
+    def _forget_kept(self) -> None:
+        if self._kept is not None:
+            self._sandbox.host.release(self._kept.held_bytes)
+            self._kept = None
 
     def _refuse(self, pointer: int, length: int) -> bytes | None:
         """The error response for a request over one of the call's limits; the guest lives."""
@@ -211,18 +254,27 @@ class HostCalls:
         except MalformedMessage as malformed:
             raise _no_request(malformed) from None
 
-    def _keep(self, response: bytes) -> None:
-        """A response waits for the guest, on its program's account of held memory."""
-        sandbox = self._sandbox
+    def _keep(self, response: bytes, request: bytes) -> None:
         if self._responses is None:
             self._responses = deque()
-        if not sandbox.host.hold(len(response)):
-            raise Over(
-                Ending.PROTOCOL_VIOLATION,
-                f"responses not taken are over the program's held_bytes = {sandbox.limits.held_bytes}",
-                limit="held_bytes", value=sandbox.limits.held_bytes, unit="bytes",
-            )  # fmt: skip
-        self._responses.append(response)
+        self._responses.append(self._hold(response, request))
+
+    def _hold(self, response: bytes, request: bytes) -> Kept:
+        """The response to that request, on its program's account of held memory. Where there is no room for a large
+        one, an error takes its place: the guest lives, others of its program hold the memory."""
+        sandbox = self._sandbox
+        size, most = len(response), sandbox.limits.held_bytes
+        if sandbox.host.hold(size):
+            return Kept(response, size)
+        if size > SMALL_BYTES:
+            error = ApiError(
+                ErrorCode.LIMIT_EXCEEDED,
+                f"a response of {size} bytes beside what the host holds for the program: over held_bytes = {most}",
+                details={"limit": "held_bytes", "value": most, "used": size, "unit": "bytes"},
+            )
+            sandbox.usage.denials += 1
+            response = sandbox.host.refuse(request[:HEAD_BYTES], error) or b""
+        return Kept(response, 0)
 
     def _keep_refusal(self, response: bytes) -> None:
         if self._open() >= self._sandbox.limits.posted + REFUSED_MOST:
@@ -231,15 +283,7 @@ class HostCalls:
                 f"{REFUSED_MOST} requests posted over the limit without waiting for their responses",
                 limit="posted", value=self._sandbox.limits.posted, unit="requests",
             )  # fmt: skip
-        self._keep(response)
-
-
-async def _within(event: trio.Event, seconds: float | None) -> None:
-    if seconds is None:
-        await event.wait()
-    else:
-        with trio.move_on_after(seconds):
-            await event.wait()
+        self._keep(response, b"")
 
 
 def _no_request(error: MalformedMessage) -> Over:

@@ -23,6 +23,10 @@ IMPORT_NUMBERS: dict[tuple[str, str], int] = {key: number for number, key in enu
 _KINDS = {"i": wasmtime.ValType.i32, "I": wasmtime.ValType.i64}
 
 
+class ArtifactRefused(ModuleError):
+    """Compiled for another processor; compiling it here mends that."""
+
+
 class Facts(Protocol):
     """What the static checks found out about a module and a sandbox needs (checks.ModuleFacts has it)."""
 
@@ -88,12 +92,15 @@ class Pool:
         self.places = 0
 
     def load(self, artifact: bytes, facts: Facts) -> Module:
-        """Native code of our own compiler's making, already authenticated (artifacts.py): it is mapped and trusted."""
+        """Native code of our own compiler's making, already authenticated (artifacts.py): it is mapped and trusted.
+
+        Raises ArtifactRefused where wasmtime does not take it: made for a processor with other features.
+        """
         try:
             module = wasmtime.Module.deserialize(self.engine, artifact)
             pre = self._linker.instantiate_pre(module)
         except wasmtime.WasmtimeError as error:
-            raise ModuleError(f"the compiled module does not load: {ascii(str(error))[:200]}", code="internal") from None
+            raise ArtifactRefused(f"the compiled module does not load: {ascii(str(error))[:200]}", code="internal") from None
         inbox_at, inbox_size = facts.inbox or (0, 0)
         pages = facts.memory_max_pages
         return Module(

@@ -44,7 +44,7 @@ class Deadline(Protocol):
     """The call's wall deadline; it may stand still (runtime.deadline.Deadline)."""
 
     def expired(self) -> bool: ...
-    def scope(self) -> AbstractContextManager[trio.CancelScope]:
+    def scope(self) -> AbstractContextManager[trio.CancelScope, bool]:
         """Cancels what is awaited inside it when the deadline passes."""
         ...
 

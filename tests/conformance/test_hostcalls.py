@@ -272,12 +272,14 @@ async def test_a_guest_that_goes_on_posting_over_the_limit_is_over(conformance: 
     assert caught.value.details["limit"] == "posted"
 
 
-async def test_responses_nobody_takes_are_bounded(conformance: Conformance) -> None:
+async def test_a_response_there_is_no_room_to_hold_is_refused_and_the_guest_lives(conformance: Conformance) -> None:
     key = "k" * 64
     put = wire.request(1, "storage.put", {"key": key, "value": "v" * 30_000})
     get = wire.request(2, "storage.get", {"key": key})
     guest = asking(put, get)
     steps = (call(guest.request(0)), "(drop)", *(f"{post(guest.request(1))} (drop)" for _ in range(3)))
-    with pytest.raises(GuestProtocolError) as caught:
-        await conformance.run(doing(Guest(requests=guest.requests), *steps), held_bytes=1 << 16)
-    assert caught.value.details["limit"] == "held_bytes"
+    waits = (f"{wait()} (drop)", f"{wait()} (drop)", note(0, wait()), copy(1, ROOM, 240))
+    told = await conformance.run(doing(Guest(requests=guest.requests), *steps, *waits), held_bytes=1 << 16)
+    error = told.response(1, told.numbers(1)[0])[2]
+    assert (error["code"], error["details"]["limit"]) == ("limit_exceeded", "held_bytes")
+    assert told.reply.receipt.usage.denials == 1

@@ -22,8 +22,8 @@ from runtime.broker import Broker
 from runtime.testing import SeededIds, VirtualClock, make_session
 
 EVERY_METHOD = frozenset(
-    {ErrorCode.UNKNOWN_METHOD, ErrorCode.CAPABILITY_UNDECLARED, ErrorCode.CAPABILITY_NOT_GRANTED, ErrorCode.GRANT_EXPIRED,
-     ErrorCode.INVALID_PARAMS, ErrorCode.LIMIT_EXCEEDED, ErrorCode.INTERNAL}
+    {ErrorCode.UNKNOWN_METHOD, ErrorCode.CAPABILITY_UNDECLARED, ErrorCode.CAPABILITY_NOT_GRANTED,
+     ErrorCode.GRANT_EXPIRED, ErrorCode.INVALID_PARAMS, ErrorCode.LIMIT_EXCEEDED, ErrorCode.INTERNAL}
 )  # fmt: skip
 """What any of them may answer; a method lists what is its own beside these."""
 

@@ -1,4 +1,4 @@
-"""storage.*: versions, quotas exact at the value and one over, scopes, prefixes, and a cache that never shows the past."""
+"""storage.*: versions, quotas exact at the value and one over, scopes, prefixes, and what the cache may show."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ async def refused(awaitable: Any) -> ApiError:
     return error.value
 
 
-# ---- values and versions -----------------------------------------------------------------------------------------------
+# ---- values and versions ---------------------------------------------------------------------------------------------
 async def test_what_was_put_is_got(storage: StorageService) -> None:
     session = make_session()
     assert get(storage, session, "cart") == (None, 0)
@@ -133,7 +133,7 @@ async def test_of_two_who_saw_the_same_version_one_wins(storage: StorageService)
     assert get(storage, session, "cart") == (sorted(outcomes)[0], 1)
 
 
-# ---- scopes --------------------------------------------------------------------------------------------------------------
+# ---- scopes ----------------------------------------------------------------------------------------------------------
 async def test_users_and_programs_do_not_meet(storage: StorageService) -> None:
     alice, bob, other = make_session(), make_session(user="bob"), make_session(app_id="org.example.other")
     await put(storage, alice, "k", "alice's")
@@ -163,7 +163,7 @@ async def test_no_user_no_user_scope(storage: StorageService) -> None:
     assert get(storage, nobody, "k", scope="program") == (1, 1)
 
 
-# ---- quotas --------------------------------------------------------------------------------------------------------------
+# ---- quotas ----------------------------------------------------------------------------------------------------------
 def limited(**limits: int) -> CallSession:
     return make_session(limits=Limits(**limits))
 
@@ -232,7 +232,7 @@ async def test_many_writers_at_once_stay_inside_the_quota(storage: StorageServic
     assert used(storage, session)[1] == len(storage.list(session, ListParams(limit=500)).keys) == 10
 
 
-# ---- keys ----------------------------------------------------------------------------------------------------------------
+# ---- keys ------------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("key", ["k", "k" * 256, "é" * 128, "a b/ü:🍎", "\u202e"])
 async def test_a_key(storage: StorageService, key: str) -> None:
     await put(storage, make_session(), key, "here")
@@ -365,7 +365,7 @@ class Watched:
             raise ApiError(ErrorCode.UNKNOWN_OUTCOME, "lost")
         result = await self._store.write(job)
         self.committed.set()
-        if self.acknowledge:
+        if self.acknowledge is not None:
             with trio.CancelScope(shield=True):
                 await self.acknowledge.wait()
         return result
@@ -385,7 +385,7 @@ async def test_a_second_read_is_from_memory(store: Store) -> None:
 
 
 async def test_who_knows_of_a_write_reads_it(store: Store) -> None:
-    """A reader between commit and acknowledgement may fill the cache; the writer's own next read is new all the same."""
+    """Who reads between commit and acknowledgement may see the past; the writer itself never does."""
     watched, session = Watched(store), make_session()
     storage = StorageService(store=watched, codec=CODEC)
     await put(storage, session, "k", "old")

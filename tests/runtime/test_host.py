@@ -237,7 +237,8 @@ async def test_a_module_is_loaded_again_after_it_was_dropped_from_memory(tmp_pat
     settings = HostSettings(loaded_bytes_max=1, cache_dir=tmp_path)
     async with Host.open(allow_unsigned=True, settings=settings) as host:
         apps = [
-            await host.install(bundle(ECHO.replace("{name}", f"app{n}"), app_id=f"org.example.app{n}")) for n in range(3)
+            await host.install(bundle(ECHO.replace("{name}", f"app{n}"), app_id=f"org.example.app{n}"))
+            for n in range(3)
         ]
         for _ in range(2):
             for n, app in enumerate(apps):

@@ -1,0 +1,48 @@
+"""The first call of a program whose module is not in memory: its artifact is read from disk, authenticated and loaded."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from benchmarks import guests
+from benchmarks.measure import One, Scale, interleaved, timed
+from benchmarks.report import Row
+from runtime import App, Bundle, Host, pack
+
+SUBJECT = "first call of a program not in memory, its artifact on disk (in the page cache)"
+_SAMPLE = Path(__file__).resolve().parents[1] / "sample_programs" / "grocery_delivery" / "bundle"
+
+
+async def rows(scale: Scale) -> list[Row]:
+    """Two programs and room for one: each call drops the other's module and loads its own."""
+    shop, small = Bundle.from_bytes(pack(_SAMPLE)), guests.forward()
+    with tempfile.TemporaryDirectory() as folder:
+        cache = Path(folder) / "cache"
+        guests.compile_into(cache, [small, shop.module])
+        async with guests.open_host(cache_dir=cache, loaded_bytes_max=1) as host:
+            forward = _calls(host, await guests.install(host, "forward", small), "session.info")
+            app = await host.install(shop, grant=("storage", "payment"), limits=guests.UNRATED)
+            grocery = _calls(host, app, "catalogue.list")
+            calls = scale.calls // 4
+            first = await interleaved(
+                {
+                    "forward": lambda: timed(forward, calls, before=grocery),
+                    "grocery": lambda: timed(grocery, calls, before=forward),
+                },
+                scale.rounds,
+            )
+        async with guests.open_host(cache_dir=cache) as host:
+            app = await host.install(shop, grant=("storage", "payment"), limits=guests.UNRATED)
+            grocery = _calls(host, app, "catalogue.list")
+            later = await interleaved({"grocery": lambda: timed(grocery, calls)}, scale.rounds)
+    return [
+        Row(subject=SUBJECT, what="a guest of 200 bytes, p50", value=first["forward"].p50_us / 1e3, unit="ms"),
+        Row(subject=SUBJECT, what="grocery_delivery (C, 28 KB), p50", value=first["grocery"].p50_us / 1e3, unit="ms", bar=1),
+        Row(subject=SUBJECT, what="grocery_delivery, p99", value=first["grocery"].p99_us / 1e3, unit="ms"),
+        Row(subject=SUBJECT, what="grocery_delivery, when in memory, p50", value=later["grocery"].p50_us / 1e3, unit="ms"),
+    ]  # fmt: skip
+
+
+def _calls(host: Host, app: App, method: str) -> One:
+    return lambda _: host.call(app, method, user=guests.USER)

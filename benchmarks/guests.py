@@ -1,0 +1,95 @@
+"""The guests that are measured, and hosts that hold them. All of them are a few lines of WebAssembly text.
+
+FORWARD hands the message it is given to the host as its request, and what the host answers back as its own answer: so
+`host.call(app, "storage.get", {"key": "k"})` is one call of a program with that one host call in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import wasmtime
+
+from runtime import App, Bundle, Host, HostSettings, Limits, ModuleCaps, ScriptedCashier
+from runtime.bundle import pack_contents
+from runtime.sandbox.artifacts import ArtifactCache, Compiled, load_or_create_key
+from runtime.sandbox.checks import check_module
+from runtime.sandbox.compile_child import compile_bytes
+from runtime.sandbox.engine import compile_engine, fingerprint
+
+_FORWARD = """(module
+  (import "hostel_v1" "call" (func $call (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 2 2)
+  (global (export "hostel_inbox") i32 (i32.const 65536))
+  (global (export "hostel_inbox_size") i32 (i32.const 4096))
+  (func (export "hostel_alloc") (param i32) (result i32) (i32.const 65536))
+  (func (export "hostel_handle") (param $at i32) (param $size i32) (result i64)
+    (i64.or (i64.const 0x40000000000)
+      (i64.extend_i32_u (call $call (local.get $at) (local.get $size) (i32.const 1024) (i32.const 4096)))))
+  %s)"""
+_SPIN = """(module
+  (memory (export "memory") 1 1)
+  (func (export "hostel_alloc") (param i32) (result i32) (i32.const 1024))
+  (func (export "hostel_handle") (param i32 i32) (result i64) (loop $on (br $on)) (i64.const 0)))"""
+
+UNRATED: Mapping[str, int] = {
+    "calls_per_s": 1_000_000, "calls_burst": 1_000_000, "cpu_us_per_s": 64_000_000, "cpu_burst_us": 3_600_000_000,
+}  # fmt: skip
+"""The limits a benchmark raises so that one program may use a whole core; all others are the default ones."""
+USER = "alice"
+
+
+def forward(number: int | None = None) -> bytes:
+    """The forwarding guest; with a number, one of many that differ, and have data."""
+    data = "" if number is None else f'(data (i32.const 40) "program {number}")'
+    return bytes(wasmtime.wat2wasm(_FORWARD % data))
+
+
+def spin() -> bytes:
+    """A guest that never ends."""
+    return bytes(wasmtime.wat2wasm(_SPIN))
+
+
+def bundle(name: str, wasm: bytes) -> Bundle:
+    """A program that asks for everything."""
+    manifest = {
+        "app_id": f"org.example.{name}", "name": name, "version": {"name": "1.0.0", "code": 1},
+        "req_permissions": [{"name": capability, "reason": "to be measured"} for capability in ("storage", "payment")],
+        "program": {"module": "program.wasm"},
+    }  # fmt: skip
+    return Bundle.from_bytes(pack_contents({"manifest.json": msgspec.json.encode(manifest), "program.wasm": wasm}))
+
+
+async def install(host: Host, name: str, wasm: bytes, **limits: int) -> App:
+    return await host.install(bundle(name, wasm), grant=("storage", "payment"), limits={**UNRATED, **limits})
+
+
+@asynccontextmanager
+async def open_host(state: Path | None = None, **changes: Any) -> AsyncIterator[Host]:
+    """A host with default settings but for `changes`, and a cashier that always says yes."""
+    settings = replace(HostSettings(allow_unsigned=True), **changes)
+    async with Host.open(state, settings=settings, cashier=ScriptedCashier(lambda _: True)) as host:
+        yield host
+
+
+async def stored(host: Host, app: App) -> None:
+    """A value under `k`, read once: from then on in the cache."""
+    await host.call(app, "storage.put", {"key": "k", "value": "x" * 40}, user=USER)
+    await host.call(app, "storage.get", {"key": "k"}, user=USER)
+
+
+def compile_into(folder: Path, modules: Iterable[bytes]) -> None:
+    """Fills a host's `cache_dir` without a child process for each module: these guests are ours."""
+    keys = folder / "keys"
+    keys.mkdir(mode=0o700, parents=True)
+    folder.chmod(0o700)
+    cache = ArtifactCache(folder, load_or_create_key(keys / "artifacts"), fingerprint=fingerprint())
+    engine = compile_engine()
+    for wasm in modules:
+        facts = check_module(wasm, ModuleCaps(), Limits().memory_bytes)
+        cache.put(facts.sha256, Compiled(artifact=compile_bytes(wasm, engine), facts=facts))

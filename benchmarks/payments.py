@@ -1,0 +1,109 @@
+"""Durable writes: ledger transfers straight on the file store, and whole payments from a guest's request to the receipt."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import count
+from pathlib import Path
+from statistics import median
+
+from benchmarks import guests
+from benchmarks.measure import Scale, Timing, interleaved, timed
+from benchmarks.report import Row
+from host_api import ledger
+from host_api.ledger import AccountKind, AccountName, Leg
+from host_api.money import Money
+from host_api.store import Store, open_store
+from runtime import App, Host
+from runtime.host import SystemClock
+
+SUBJECT = "durable, on the file store (SQLite, synchronous=FULL)"
+IN_FLIGHT = 64
+_PLENTY = Money(amount=10**11, currency="CNY")
+_PAYMENT_LIMITS = {"payment_hour_count": 1_000_000, "payment_day_amount": 10**12}
+
+
+async def rows(scale: Scale) -> list[Row]:
+    with tempfile.TemporaryDirectory() as folder:
+        async with _ledger(Path(folder) / "ledger") as store, guests.open_host(Path(folder) / "host") as host:
+            app = await guests.install(host, "forward", guests.forward(), **_PAYMENT_LIMITS)
+            for number in range(IN_FLIGHT):
+                await host.deposit(f"user{number}", _PLENTY)
+            numbers = count()
+
+            async def transfer(_: int) -> None:
+                leg = _leg(next(numbers))
+                await store.write(lambda tx: ledger.move(tx, (leg,)))
+
+            async def pay(number: int) -> None:
+                await _pay(host, app, f"user{number % IN_FLIGHT}", f"order{next(numbers)}")
+
+            async def sync() -> Timing:
+                return _syncs(Path(folder) / "synced", scale.calls // 10)
+
+            found = await interleaved(
+                {
+                    "transfers": lambda: timed(transfer, scale.calls * 2, tasks=IN_FLIGHT),
+                    "payments": lambda: timed(pay, scale.calls // 4, tasks=IN_FLIGHT),
+                    "syncs": sync,
+                },
+                scale.rounds,
+            )
+    transfers, payments, syncs = (found[name] for name in ("transfers", "payments", "syncs"))
+    return [
+        Row(subject=SUBJECT, what=f"ledger transfers, {IN_FLIGHT} in flight", value=transfers.per_s, unit="/s", bar=8_000, at_most=False),
+        Row(subject=SUBJECT, what="ledger transfers, p99", value=transfers.p99_us / 1e3, unit="ms"),
+        Row(subject=SUBJECT, what=f"whole payments, three commits each, {IN_FLIGHT} in flight", value=payments.per_s, unit="/s"),
+        Row(subject=SUBJECT, what="whole payments, p99", value=payments.p99_us / 1e3, unit="ms"),
+        Row(subject=SUBJECT, what="for scale: this disk's fdatasync of 4 KiB, p50", value=syncs.p50_us / 1e3, unit="ms"),
+    ]  # fmt: skip
+
+
+def _wallet(number: int) -> AccountName:
+    return AccountName(kind=AccountKind.WALLET, owner=f"user{number % IN_FLIGHT}", currency=_PLENTY.currency)
+
+
+def _leg(number: int) -> Leg:
+    merchant = AccountName(kind=AccountKind.MERCHANT, owner="org.example.shop", currency=_PLENTY.currency)
+    return Leg(kind="capture", cause=f"order{number}", debit=_wallet(number), credit=merchant, amount=1)
+
+
+@asynccontextmanager
+async def _ledger(path: Path) -> AsyncIterator[Store]:
+    """A store whose wallets are full."""
+    async with open_store(path, SystemClock()) as store:
+        for number in range(IN_FLIGHT):
+            user = _wallet(number).owner
+            await store.write(lambda tx, user=user: ledger.deposit(tx, user=user, money=_PLENTY, reference=user))  # type: ignore[misc]
+        yield store
+
+
+async def _pay(host: Host, app: App, user: str, order: str) -> None:
+    """An order made, asked for, confirmed by the cashier, captured."""
+    amount = {"amount": 1, "currency": _PLENTY.currency}
+    created = await host.call(
+        app, "payment.create", {"key": order, "out_trade_no": order, "amount": amount, "subject": "Apples"}, user=user
+    )
+    asked = {"order_id": created.value["order_id"], "wait_ms": 10_000}
+    settled = await host.call(app, "payment.request", asked, user=user)
+    if settled.value["status"] != "succeeded":
+        raise RuntimeError(f"a payment ended as {settled.value['status']}")
+
+
+def _syncs(path: Path, times: int) -> Timing:
+    """One block at a time, as the disk alone would have it."""
+    took = []
+    with open(path, "wb", buffering=0) as file:
+        for _ in range(times):
+            file.write(bytes(4_096))
+            began = time.perf_counter()
+            os.fdatasync(file.fileno())
+            took.append(time.perf_counter() - began)
+    p50 = median(took) * 1e6
+    return Timing(p50_us=p50, p99_us=p50, max_us=max(took) * 1e6, per_s=times / sum(took), cpu_us=0)
+
+

@@ -1,0 +1,34 @@
+"""What `hostel` ends with, and what it means: the table behind help, docs and tests. Codes are never reused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+FAULT: Final = 70
+INTERRUPTED: Final = 130
+BROKEN_PIPE: Final = 141
+
+EXIT_CODES: Final[Mapping[int, str]] = {
+    0: "done",
+    1: "the host failed; the line says at what",
+    2: "wrong usage: an argument, a file that cannot be read or written, a grant or limit that does not exist",
+    3: "the bundle or its manifest is refused",
+    4: "the signature is missing, does not fit, or is not trusted",
+    5: "the module is refused by the static checks or the compiler",
+    6: "the module costs too much to compile",
+    7: "the call was refused before it began",
+    8: "the host does not start, or the state directory cannot be used",
+    11: "the program answered with an error of its own",
+    12: "the program exited instead of answering",
+    13: "the program trapped",
+    14: "the program used up its processor time, fuel or deadline",
+    15: "the program broke the protocol",
+    16: "the call was cancelled",
+    17: "a grant was revoked during the call",
+    18: "the worker that ran the call was lost",
+    FAULT: "a fault of hostel itself; the line has an incident id",
+    INTERRUPTED: "interrupted from the keyboard",
+    BROKEN_PIPE: "whoever read the output went away",
+}
+"""Each `exit_code` of runtime/errors.py, and those of the command line alone."""

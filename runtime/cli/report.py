@@ -1,0 +1,143 @@
+"""How the command line speaks: results on standard output, everything else on standard error.
+
+What lives here: JSON and tables as a terminal may see them, the line of a refusal, the line of a fault. Texts of
+bundles and guests are hostile: what is not printable is escaped, and nothing in them is taken for markup.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, Final
+
+from cyclopts import Parameter
+
+from runtime.cli.exit_codes import FAULT
+from runtime.errors import BundleError, CallEnded, CallRefused, HostelError, StartupError, UsageError
+
+
+class _Fault(HostelError):
+    """A bug of ours, as the command line tells of it."""
+
+    exit_code = FAULT
+
+
+AsJson = Annotated[bool, Parameter(name="--json", help="One JSON document on standard output, refusals included.")]
+
+_PIPE_COLUMNS: Final = 160
+"""Width of a table that no terminal shows."""
+_REFUSED: Final[tuple[tuple[type[HostelError], str], ...]] = (
+    (BundleError, "bundle refused"),
+    (CallRefused, "call refused"),
+    (CallEnded, "call ended"),
+    (StartupError, "host not started"),
+    (UsageError, "not done"),
+    (HostelError, "failed"),
+)
+_NEXT: Final[Mapping[str, str]] = {
+    "cpu_exceeded": "do less in one call, or allow more with --limit cpu_us=NUMBER",
+    "deadline_exceeded": "do less in one call, or allow more with --limit wall_ms=NUMBER",
+    "trapped": "see the program's log lines and --receipt; memory_at_limit there tells of too little memory",
+    "capability_not_granted": "grant it with --grant NAME",
+    "key_unknown": "name the keyring that holds it with --keyring",
+}
+"""Code of a refusal, or of the error a program answered with → what to do on this command line."""
+
+
+def prepare() -> None:
+    """Characters that the terminal's encoding does not have are escaped, not a reason to fail."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+# ---- standard output -------------------------------------------------------------------------------------------------
+def show_json(value: Any) -> None:
+    """One JSON document. Bytes are shown as {"$base64": text}."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=_plain)
+    sys.stdout.write(printable(text) + "\n")
+
+
+def show_table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "", error: bool = False
+) -> None:
+    """A table on standard output, or standard error. Columns whose name begins with `>` hold numbers."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    stream = sys.stderr if error else sys.stdout
+    table = Table(title=Text(title) if title else None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(Text(column.removeprefix(">")), justify="right" if column.startswith(">") else "left")
+    for row in rows:
+        table.add_row(*(Text(printable(str(cell))) for cell in row))
+    console = Console(file=stream, width=None if stream.isatty() else _PIPE_COLUMNS)
+    with console.capture() as captured:
+        console.print(table)
+    lines = (line.rstrip() for line in captured.get().splitlines())
+    stream.write("\n".join(line for line in lines if line) + "\n")
+
+
+def show_line(text: str) -> None:
+    """One line of the result."""
+    sys.stdout.write(printable(text) + "\n")
+
+
+def printable(text: str) -> str:
+    """What is not printable, line ends apart, as JSON's escape: inside of JSON its meaning stays the same."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, bytes):
+        return {"$base64": base64.b64encode(value).decode()}
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+# ---- standard error --------------------------------------------------------------------------------------------------
+def say(text: str) -> None:
+    """One line to whoever watches."""
+    sys.stderr.write(f"hostel: {printable(' '.join(text.split()))}\n")
+    sys.stderr.flush()
+
+
+def refusal(error: HostelError, as_json: bool) -> int:
+    """Tells of a refusal, as one line or as JSON. Gives the exit code."""
+    if as_json:
+        show_json({"error": _as_dict(error)})
+    else:
+        what = next(words for kind, words in _REFUSED if isinstance(error, kind))
+        say(f"{what}: {error.message}{_next_step(error)} ({error.code})")
+    sys.stdout.flush()
+    return error.exit_code
+
+
+def fault(error: Exception, as_json: bool) -> int:
+    """Tells of a fault of ours: a line with an incident id; the traceback goes to the log with the same id."""
+    from runtime.log import logger
+
+    incident = secrets.token_hex(8)
+    message = f"a fault of hostel itself ({type(error).__name__}); please report it with the log of incident {incident}"
+    logger("cli").error("command failed", incident=incident, exc_info=error)
+    return refusal(_Fault(message, details={"incident": incident}), as_json)
+
+
+def _as_dict(error: HostelError) -> dict[str, Any]:
+    told = {**error.as_dict(), "exit_code": error.exit_code}
+    if isinstance(error, CallEnded):
+        told["ending"] = error.ending.value
+        told["receipt"] = error.receipt.as_dict() if error.receipt else None
+    return told
+
+
+def _next_step(error: HostelError) -> str:
+    answered = error.details.get("error")
+    step = _NEXT.get(answered["code"] if isinstance(answered, dict) else error.code)
+    return f"; {step}" if step else ""

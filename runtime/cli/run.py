@@ -1,0 +1,214 @@
+"""`hostel run`: one message to a program, in a host of its own.
+
+The order is the promise: read, judge the signature, check the module, and only then open a host; with a state directory
+a first host in memory installs the program before the directory is touched. So a bundle that is refused, even by
+the compiler, leaves nothing on the disk.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from host_api.money import Money
+from runtime.bundle import Bundle, Keyring, check_policy
+from runtime.cli import report
+from runtime.cli.receipt import show_receipt
+from runtime.cli.words import read_grants, read_limits, read_money, read_object
+from runtime.errors import CallEnded, UsageError
+from runtime.limits import CompileLimits, Limits, ModuleCaps
+
+if TYPE_CHECKING:
+    from host_api.payment.cashier import Cashier
+    from runtime.host import Host
+    from runtime.receipt import Receipt
+    from runtime.registry import App
+    from runtime.session import CallSession
+    from runtime.settings import HostSettings
+
+
+def _option(text: str, name: str | None = None) -> Parameter:
+    return Parameter(name=name, help=text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The options of `hostel run`, as they were written."""
+
+    user: Annotated[str, _option("Whom the call acts for: any id of yours; without it, nobody.")] = ""
+    grant: Annotated[
+        tuple[str, ...],
+        _option("A capability the program gets: payment, payment:amount_max=5000, or JSON. Again for more."),
+    ] = ()
+    approve: Annotated[bool, _option("Payments: say yes for the user.")] = False
+    decline: Annotated[bool, _option("Payments: say no for the user.")] = False
+    ask: Annotated[bool, _option("Payments: ask on the terminal (the default; where there is none it is a no).")] = (
+        False
+    )
+    fund: Annotated[str | None, _option("Put money into the user's wallet first: 100.00CNY.")] = None
+    state: Annotated[Path | None, _option("Keep storage, orders and ledger in this folder; without it, in memory.")] = (
+        None
+    )
+    limit: Annotated[
+        tuple[str, ...], _option("NAME=VALUE: a limit of the program; see hostel limits. Again for more.")
+    ] = ()
+    compile_limit: Annotated[tuple[str, ...], _option("NAME=VALUE: a limit of compiling. Again for more.")] = ()
+    config: Annotated[str | None, _option("What session.info gives the program: a JSON object, @FILE, or -.")] = None
+    notify: Annotated[bool, _option("Send a notification: the program answers nothing.")] = False
+    receipt: Annotated[bool, _option("Show what the call cost, on standard error.")] = False
+    keyring: Annotated[Path | None, _option("The keys you trust: a file, or a folder of them.")] = None
+    require_signed: Annotated[bool, _option("Refuse a bundle that no key of the keyring vouches for.")] = False
+    no_cache: Annotated[bool, _option("Keep no compiled module in the user's cache folder.")] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Order:
+    """The options, read: everything that can be refused without a host has been."""
+
+    bundle: Bundle
+    keyring: Keyring
+    method: str
+    params: dict[str, Any]
+    grants: dict[str, dict[str, Any]]
+    limits: dict[str, int]
+    config: dict[str, Any]
+    money: Money | None
+    cashier: Cashier
+    settings: HostSettings
+    options: Options
+
+
+def run(
+    file: Path,
+    method: str,
+    params: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
+    /,
+    *,
+    options: Annotated[Options, Parameter(name="*")] = Options(),
+    as_json: report.AsJson = False,
+) -> None:
+    """Send one message to a bundle's program and print its answer as JSON; its log lines go to standard error.
+
+    Unsigned bundles run, with a warning. Compiled modules are kept in $XDG_CACHE_HOME/hostel, or in the state
+    directory.
+
+    Parameters
+    ----------
+    file
+        The bundle.
+    method
+        What to call.
+    params
+        A JSON object, @FILE, or - for standard input; {} where it is left out.
+    """
+    bundle = Bundle.read(file)
+    keyring = Keyring.load(options.keyring) if options.keyring else Keyring()
+    trusted = check_policy(bundle, keyring, allow_unsigned=not options.require_signed, now_us=time.time_ns() // 1_000)
+    order = _read(bundle, keyring, method, params, options)
+    if trusted is None:
+        report.say("warning: no trusted key vouches for this bundle; --require-signed would refuse it")
+    import trio
+
+    try:
+        value, receipt = trio.run(_carry_out, order)
+    except CallEnded as ended:
+        if ended.receipt and options.receipt and not as_json:
+            show_receipt(ended.receipt)
+        raise
+    if as_json:
+        report.show_json({"result": value, "receipt": receipt.as_dict()})
+        return
+    if not options.notify:
+        report.show_json(value)
+    if options.receipt:
+        sys.stdout.flush()
+        show_receipt(receipt)
+
+
+def _read(bundle: Bundle, keyring: Keyring, method: str, params: str | None, options: Options) -> _Order:
+    """Every option, read, and the module, checked. Raises UsageError and ModuleError."""
+    from runtime.cli.cashier import cashier_of
+    from runtime.registry import effective_limits, granted
+    from runtime.sandbox.checks import check_module
+
+    if "-" == params == options.config:
+        raise UsageError("standard input can be read once: params and --config cannot both be -")
+    limits = read_limits(options.limit)
+    order = _Order(
+        bundle=bundle, keyring=keyring, method=method, params=read_object(params, "params"),
+        grants=read_grants(options.grant), limits=limits, config=read_object(options.config, "--config"),
+        money=_money(options), cashier=cashier_of(options.approve, options.decline, options.ask),
+        settings=_settings(options), options=options,
+    )  # fmt: skip
+    granted(order.grants)
+    check_module(bundle.module, order.settings.caps, effective_limits(bundle, Limits(), limits).memory_bytes)
+    return order
+
+
+def _money(options: Options) -> Money | None:
+    if options.fund is None:
+        return None
+    if not options.user:
+        raise UsageError("--fund needs --user: whose wallet is it?")
+    return read_money(options.fund)
+
+
+def _settings(options: Options) -> HostSettings:
+    from runtime.settings import HostSettings
+
+    return HostSettings(
+        slots=1,
+        caps=ModuleCaps(),
+        compile_limits=CompileLimits().changed(read_limits(options.compile_limit)),
+        allow_unsigned=not options.require_signed,
+        cache_dir=options.state or (None if options.no_cache else _cache_dir()),
+    )
+
+
+def _cache_dir() -> Path | None:
+    """Where a user's caches lie by the XDG base directory specification; None where there is no home."""
+    named = os.environ.get("XDG_CACHE_HOME", "")
+    if Path(named).is_absolute():
+        return Path(named) / "hostel"
+    try:
+        return Path.home() / ".cache" / "hostel"
+    except RuntimeError:
+        return None
+
+
+async def _carry_out(order: _Order) -> tuple[Any, Receipt]:
+    """Result and receipt of the call."""
+    from runtime.host import Host
+
+    async with Host.open(keyring=order.keyring, settings=order.settings, cashier=order.cashier, log_sink=_log) as host:
+        app = await _install(host, order)
+        if order.options.state is None:
+            return await _call(host, app, order)
+    async with Host.open(
+        order.options.state, keyring=order.keyring, settings=order.settings, cashier=order.cashier, log_sink=_log
+    ) as host:
+        return await _call(host, await _install(host, order), order)
+
+
+async def _install(host: Host, order: _Order) -> App:
+    return await host.install(order.bundle, grant=order.grants, limits=order.limits, config=order.config)
+
+
+async def _call(host: Host, app: App, order: _Order) -> tuple[Any, Receipt]:
+    user = order.options.user
+    if order.money is not None:
+        await host.deposit(user, order.money)
+    if order.options.notify:
+        return None, await host.notify(app, order.method, order.params, user=user)
+    reply = await host.call(app, order.method, order.params, user=user)
+    return reply.value, reply.receipt
+
+
+def _log(session: CallSession, level: str, line: str) -> None:
+    sys.stderr.write(f"{session.app_id} {level}: {line}\n")

@@ -1,0 +1,112 @@
+"""From a module's bytes to a loaded module: memory, cache, child; verdicts; artifacts of another processor."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+import pytest
+import wasmtime
+
+from runtime.errors import CompileLimitExceeded, ModuleError
+from runtime.limits import CompileLimits, Limits, ModuleCaps
+from runtime.modules import Modules, memory_bytes
+from runtime.sandbox.artifacts import ArtifactCache
+from runtime.sandbox.engine import fingerprint
+from runtime.sandbox.pool import ArtifactRefused, Pool
+
+GUEST = """(module (memory (export "memory") 1 {most}) (data (i32.const 0) "{name}")
+  (func (export "hostel_alloc") (param i32) (result i32) (i32.const 1024))
+  (func (export "hostel_handle") (param i32 i32) (result i64) (i64.const 0)))"""
+
+
+def guest(name: str = "a", most: str = "") -> bytes:
+    return bytes(wasmtime.wat2wasm(GUEST.format(name=name, most=most)))
+
+
+@pytest.fixture
+def cache() -> ArtifactCache:
+    return ArtifactCache(None, bytes(32), fingerprint=fingerprint())
+
+
+@pytest.fixture
+def pool() -> Iterator[Pool]:
+    pool = Pool(slots=2)
+    yield pool
+    pool.close()
+
+
+def modules(pool: Pool, cache: ArtifactCache, *, loaded_bytes_max: int = 1 << 30, cpu_s: int = 10) -> Modules:
+    return Modules(
+        pool.load, cache, caps=ModuleCaps(), compile_limits=CompileLimits().changed({"cpu_s": cpu_s}),
+        loaded_bytes_max=loaded_bytes_max,
+    )  # fmt: skip
+
+
+async def test_a_module_is_compiled_once_for_all_hosts_of_a_cache(pool: Pool, cache: ArtifactCache) -> None:
+    module, facts = await modules(pool, cache).get(guest(), Limits())
+    kept = cache.get(facts.sha256)
+    assert kept is not None
+    other = modules(pool, cache)
+    again, _ = await other.get(guest(), Limits())
+    assert other.loaded(facts.sha256) is again and again is not module
+
+
+async def test_the_least_recently_used_module_goes_first(pool: Pool, cache: ArtifactCache) -> None:
+    sizes = modules(pool, cache)
+    _, facts = await sizes.get(guest("a"), Limits())
+    kept = cache.get(facts.sha256)
+    assert kept is not None
+    few = modules(pool, cache, loaded_bytes_max=2 * len(kept.artifact) + 1_000)
+    shas = [(await few.get(guest(name), Limits()))[1].sha256 for name in "ab"]
+    assert few.loaded(shas[0]) is not None  # used again: b is the oldest now
+    shas.append((await few.get(guest("c"), Limits()))[1].sha256)
+    assert [few.loaded(sha) is not None for sha in shas] == [True, False, True]
+
+
+async def test_an_artifact_of_another_processor_is_compiled_anew(pool: Pool, cache: ArtifactCache) -> None:
+    tried: list[int] = []
+
+    def load(artifact: bytes, facts: object) -> object:
+        tried.append(len(artifact))
+        if len(tried) == 2:
+            raise ArtifactRefused("made for a processor with other features")
+        return pool.load(artifact, facts)  # type: ignore[arg-type]
+
+    def fresh() -> Modules:
+        return Modules(
+            load,
+            cache,
+            caps=ModuleCaps(),
+            compile_limits=CompileLimits(),
+            loaded_bytes_max=1 << 30,  # type: ignore[arg-type]
+        )
+
+    await fresh().get(guest(), Limits())
+    module, _ = await fresh().get(guest(), Limits())
+    assert len(tried) == 3 and module is not None
+
+
+async def test_todays_limits_hold_for_an_artifact_of_yesterday(pool: Pool, cache: ArtifactCache) -> None:
+    known = modules(pool, cache)
+    await known.get(guest(), Limits())
+    strict = Modules(
+        pool.load, cache, caps=ModuleCaps().changed({"module_bytes": 10}), compile_limits=CompileLimits(),
+        loaded_bytes_max=1 << 30,
+    )  # fmt: skip
+    with pytest.raises(ModuleError, match="module_bytes"):
+        await strict.get(guest(), Limits())
+
+
+async def test_a_verdict_is_remembered(pool: Pool, cache: ArtifactCache) -> None:
+    known, wasm = modules(pool, cache), guest()
+    cache.put_verdict(hashlib.sha256(wasm).hexdigest(), CompileLimitExceeded("too dear"), CompileLimits())
+    with pytest.raises(CompileLimitExceeded, match="too dear"):
+        await known.get(wasm, Limits())
+
+
+async def test_a_sandbox_counts_with_what_it_may_grow_to(pool: Pool, cache: ArtifactCache) -> None:
+    known = modules(pool, cache)
+    for most, expected in (("", 16 << 20), ("3", 3 * 65_536), ("1000", 16 << 20)):
+        _, facts = await known.get(guest(most=most), Limits())
+        assert memory_bytes(facts, Limits()) == expected
