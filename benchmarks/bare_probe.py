@@ -36,7 +36,11 @@ class _Call:
         self.data = ffi.wasmtime_context_get_data(self.context)
         self.of_store[self.data] = self
         ffi.wasmtime_context_epoch_deadline_async_yield_and_update(self.context, 1)
-        self.instance, trap, error = ffi.wasmtime_instance_t(), POINTER(ffi.wasm_trap_t)(), POINTER(ffi.wasmtime_error_t)()
+        self.instance, trap, error = (
+            ffi.wasmtime_instance_t(),
+            POINTER(ffi.wasm_trap_t)(),
+            POINTER(ffi.wasmtime_error_t)(),
+        )
         future = ffi.wasmtime_instance_pre_instantiate_async(
             pre.ptr(), self.context, byref(self.instance), byref(trap), byref(error)
         )

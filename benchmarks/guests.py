@@ -17,7 +17,7 @@ import wasmtime
 
 from runtime import App, Bundle, Host, HostSettings, Limits, ModuleCaps, ScriptedCashier
 from runtime.bundle import pack_contents
-from runtime.sandbox.artifacts import ArtifactCache, Compiled, load_or_create_key
+from runtime.sandbox.artifacts import ArtifactCache, Compiled
 from runtime.sandbox.checks import check_module
 from runtime.sandbox.compile_child import compile_bytes
 from runtime.sandbox.engine import compile_engine, fingerprint
@@ -85,10 +85,7 @@ async def stored(host: Host, app: App) -> None:
 
 def compile_into(folder: Path, modules: Iterable[bytes]) -> None:
     """Fills a host's `cache_dir` without a child process for each module: these guests are ours."""
-    keys = folder / "keys"
-    keys.mkdir(mode=0o700, parents=True)
-    folder.chmod(0o700)
-    cache = ArtifactCache(folder, load_or_create_key(keys / "artifacts"), fingerprint=fingerprint())
+    cache = ArtifactCache(folder / "artifacts", folder / "keys" / "artifacts", fingerprint=fingerprint())
     engine = compile_engine()
     for wasm in modules:
         facts = check_module(wasm, ModuleCaps(), Limits().memory_bytes)

@@ -74,10 +74,13 @@ def _beside(found: dict[str, Timing]) -> list[Row]:
         "extism compiled": "Extism, fresh plugin a call, compiled once",
         "extism warm": "Extism, one warm plugin (memory shared between calls)",
     }
-    told = [Row(subject=OTHERS, what=f"{what}, p50", value=found[name].p50_us, unit="µs") for name, what in names.items()]
+    told = [
+        Row(subject=OTHERS, what=f"{what}, p50", value=found[name].p50_us, unit="µs") for name, what in names.items()
+    ]
     return [
         *told,
         Row(subject=OTHERS, what="hostel / bare probe", value=ours / found["probe"].p50_us, unit="×", bar=0.75),
+        Row(subject=OTHERS, what="hostel / bare probe, CPU time", value=found["get"].cpu_us / found["probe"].cpu_us, unit="×"),
         Row(subject=OTHERS, what="Extism fresh plugin / hostel", value=found["extism"].p50_us / ours, unit="×", bar=20, at_most=False),
         Row(subject=OTHERS, what="Extism fresh plugin, compiled once / hostel", value=found["extism compiled"].p50_us / ours, unit="×"),
     ]  # fmt: skip

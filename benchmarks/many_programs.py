@@ -23,7 +23,9 @@ async def rows(scale: Scale) -> list[Row]:
             found = await interleaved(
                 {
                     "one": lambda: timed(lambda _: host.call(apps[0], "session.info"), scale.calls),
-                    "all": lambda: timed(lambda number: host.call(apps[number % len(apps)], "session.info"), scale.calls),
+                    "all": lambda: timed(
+                        lambda number: host.call(apps[number % len(apps)], "session.info"), scale.calls
+                    ),
                 },
                 scale.rounds,
             )

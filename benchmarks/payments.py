@@ -105,5 +105,3 @@ def _syncs(path: Path, times: int) -> Timing:
             took.append(time.perf_counter() - began)
     p50 = median(took) * 1e6
     return Timing(p50_us=p50, p99_us=p50, max_us=max(took) * 1e6, per_s=times / sum(took), cpu_us=0)
-
-

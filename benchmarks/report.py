@@ -77,9 +77,9 @@ def _filesystem(path: Path) -> str:
 
 def show(rows: Sequence[Row], about: Mapping[str, str | int], console: Console) -> None:
     """The table, one section a subject."""
-    table = Table(title=", ".join(f"{name} {value}" for name, value in about.items()), title_justify="left")
-    for heading, side in (("", "left"), ("figure", "right"), ("unit", "left"), ("bar", "left"), ("", "left")):
-        table.add_column(heading, justify=side)  # type: ignore[arg-type]
+    table = Table()
+    for heading in ("", "figure", "unit", "bar", ""):
+        table.add_column(heading, justify="right" if heading == "figure" else "left")
     subject = ""
     for row in rows:
         if row.subject != subject:
@@ -90,6 +90,7 @@ def show(rows: Sequence[Row], about: Mapping[str, str | int], console: Console) 
         verdict = f"[{colour}]{row.verdict}"
         table.add_row(f"  {row.what}", _text(row.value), row.unit, row.bounds(), verdict)
     console.print(table)
+    console.print(", ".join(f"{name} {value}" for name, value in about.items()), highlight=False)
 
 
 def document(rows: Sequence[Row], about: Mapping[str, str | int]) -> dict[str, Any]:

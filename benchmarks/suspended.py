@@ -3,6 +3,7 @@ that memory which another benchmark left behind is not taken for room."""
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 
@@ -18,7 +19,9 @@ _WAIT = {"ms": 60_000}
 
 
 async def rows(scale: Scale) -> list[Row]:
-    done = await trio.run_process([sys.executable, "-m", "benchmarks.suspended", str(scale.suspended)], capture_stdout=True)
+    done = await trio.run_process(
+        [sys.executable, "-m", "benchmarks.suspended", str(scale.suspended)], capture_stdout=True
+    )
     first, again, idle = json.loads(done.stdout)
     subject = f"{scale.suspended} sandboxes suspended in a host call, default settings"
     return [
@@ -30,10 +33,12 @@ async def rows(scale: Scale) -> list[Row]:
 
 async def _measure(count: int) -> list[float]:
     """Bytes for each: suspended, suspended again, and after that nothing."""
-    many = {"calls_in_flight": count, "sandboxes": count, "live_memory_bytes": 1 << 40}
+    many = {"calls_in_flight": count, "sandboxes": count, "live_memory_bytes": 1 << 40, "cpu_us": 10_000_000}
     async with guests.open_host(slots=count) as host:
         app = await guests.install(host, "forward", guests.forward(), **many)
         await host.call(app, "session.info")
+        gc.collect()
+        gc.freeze()
         before = resident_bytes()
         first, again = [await _suspended(host, app, count) for _ in range(2)]
         return [(held - before) / count for held in (first, again, resident_bytes())]

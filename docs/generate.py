@@ -117,7 +117,10 @@ def methods() -> str:
 
 def _method(method: Method[Any, Any]) -> str:
     needs = f"capability `{method.capability}`" if method.capability else "no capability"
-    lines = [f"### `{method.name}`\n", f"{method.summary} Needs {needs}; {'waits' if method.waits else 'answers at once'}."]
+    lines = [
+        f"### `{method.name}`\n",
+        f"{method.summary} Needs {needs}; {'waits' if method.waits else 'answers at once'}.",
+    ]
     if method.errors:
         lines[-1] += f" Errors: {', '.join(f'`{code.code}`' for code in method.errors)}."
     for title, struct in (("Parameters", method.params), ("Result", method.result)):
@@ -172,8 +175,8 @@ def _type(kind: types.Type) -> str:
         case types.DictType():
             return "map"
         case types.StructType(cls=cls, fields=fields):
-            inner = "; ".join(f"`{field.encode_name}`: {_type(field.type)}" for field in fields)
-            return f"{cls.__name__} {{{inner}}}"
+            told = "; ".join(f"`{field.encode_name}`: {_type(field.type)}" for field in fields)
+            return f"{cls.__name__} {{{told}}}"
         case _:
             raise TypeError(f"no words for {kind}")
 

@@ -23,6 +23,8 @@ REFERENCE_CHARS_MAX: Final = 128
 
 
 class AccountKind(StrEnum):
+    """Whose money an account holds."""
+
     FUNDING = "funding"
     """The world outside: money comes from there. The only kind that may be overdrawn."""
     WALLET = "wallet"

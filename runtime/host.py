@@ -178,7 +178,7 @@ class Host:
         authority = Authority(requested=requested(bundle), granted=granted(grant))
         effective = effective_limits(bundle, self.settings.limits, limits or {})
         config = dict(config or {})
-        if len(wire.encode(config)) > CONFIG_BYTES_MAX:
+        if len(_encoded(wire.encode, config)) > CONFIG_BYTES_MAX:
             raise UsageError(f"config is over {CONFIG_BYTES_MAX} bytes")
         module, facts = await self._modules.get(bundle.module, effective)
         app = App(
@@ -221,7 +221,7 @@ class Host:
 
         Raises CallRefused (nothing ran) or CallEnded with a receipt, by how it ended.
         """
-        message = wire.request(1, method, dict(params or {}))
+        message = _encoded(wire.request, 1, method, params or {})
         session_words = (user, interactive, locale, time_zone, currency, trace_id)
         program, outcome, receipt = await self._run(app, method, message, session_words, notification=False)
         if outcome.ending is Ending.COMPLETED:
@@ -239,7 +239,7 @@ class Host:
         self, app: App | str, method: str, params: Params | None = None, *, user: str = "", trace_id: str = ""
     ) -> Receipt:
         """A notification: handled like a call, but never interactive, and the guest answers nothing."""
-        message = wire.notification(method, dict(params or {}))
+        message = _encoded(wire.notification, method, params or {})
         words = (user, False, "en", "UTC", "CNY", trace_id)
         _, outcome, receipt = await self._run(app, method, message, words, notification=True)
         if outcome.ending is not Ending.COMPLETED:
@@ -396,6 +396,14 @@ def _log_line(session: CallSession, level: str, line: str) -> None:
 def _name(name: str | Mapping[str, str]) -> str:
     """A manifest's text in English where there is one, else in its first language."""
     return name if isinstance(name, str) else name.get("en") or next(iter(name.values()))
+
+
+def _encoded(encode: Callable[..., bytes], *arguments: Any) -> bytes:
+    """A caller's own values as bytes; what MessagePack cannot hold is the caller's mistake."""
+    try:
+        return encode(*arguments)
+    except (wire.Unencodable, TypeError, ValueError) as error:
+        raise UsageError(f"the parameters cannot be sent: {error}") from None
 
 
 def _closed() -> HostClosed:

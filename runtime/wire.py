@@ -175,9 +175,17 @@ _TRUNCATED: Final = "ends too early"
 def _scan(data: bytes) -> None:
     """Elements, depth and equal keys of any bytes, building nothing but the sets of a map's keys.
 
-    At most ELEMENTS_MAX steps, whatever the bytes say. Raises MalformedMessage.
+    Elements are counted where a container announces them, so at most ELEMENTS_MAX steps are made, whatever the bytes
+    say. Raises MalformedMessage.
     """
-    at, end, count = 0, len(data), 0
+    try:
+        _scan_values(data)
+    except IndexError:
+        raise MalformedMessage(_TRUNCATED) from None
+
+
+def _scan_values(data: bytes) -> None:
+    at, elements = 0, 1
     left, keys = 1, None  # values still to come in this container; the keys seen if it is a map
     outer: list[tuple[int, set[bytes] | None]] = []
     while True:
@@ -186,44 +194,40 @@ def _scan(data: bytes) -> None:
                 return  # trailing bytes are the decoder's to refuse
             left, keys = outer.pop()
         left -= 1
-        count += 1
-        if count > ELEMENTS_MAX:
-            raise MalformedMessage(f"more than {ELEMENTS_MAX} elements")
-        if at >= end:
-            raise MalformedMessage(_TRUNCATED)
         first = data[at]
         if keys is not None and left & 1:
-            at = _scan_key(data, at, keys)
+            begin, at = _key(data, at, first)
+            key = data[begin:at]
+            if key in keys:
+                raise MalformedMessage("a map has two equal keys")
+            keys.add(key)
         elif size := _WHOLE[first]:
             at += size
         else:
             number, at = _length(data, at)
-            if first < 0xA0 or first >= 0xDC:  # a map or an array
-                if len(outer) == DEPTH_MAX:
-                    raise MalformedMessage(f"deeper than {DEPTH_MAX}")
-                is_map = first < 0x90 or first >= 0xDE
-                outer.append((left, keys))
-                left, keys = (2 * number, set()) if is_map else (number, None)
-            else:
+            if 0xA0 <= first < 0xDC:
                 at += number
+                continue
+            if len(outer) == DEPTH_MAX:
+                raise MalformedMessage(f"deeper than {DEPTH_MAX}")
+            outer.append((left, keys))
+            is_map = first < 0x90 or first >= 0xDE
+            left, keys = (2 * number, set()) if is_map else (number, None)
+            elements += left
+            if elements > ELEMENTS_MAX:
+                raise MalformedMessage(f"more than {ELEMENTS_MAX} elements")
 
 
-def _scan_key(data: bytes, at: int, keys: set[bytes]) -> int:
-    """Where the value of this key begins. Its bytes, not its form, are compared: there are four forms of a text."""
-    first = data[at]
+def _key(data: bytes, at: int, first: int) -> tuple[int, int]:
+    """Where the text of this key begins and ends: its bytes are compared, not its form, of which a text has four."""
     if 0xA0 <= first < 0xC0:
-        size, begin = first & 31, at + 1
-    elif 0xD9 <= first <= 0xDB:
-        size, begin = _length(data, at)
-    else:
+        return at + 1, at + 1 + (first & 31)
+    if not 0xD9 <= first <= 0xDB:
         raise MalformedMessage("a map key is not a text")
+    size, begin = _length(data, at)
     if size > KEY_BYTES_MAX:
         raise MalformedMessage(f"a map key is longer than {KEY_BYTES_MAX} bytes")
-    key = data[begin : begin + size]
-    if key in keys:
-        raise MalformedMessage("a map has two equal keys")
-    keys.add(key)
-    return begin + size
+    return begin, begin + size
 
 
 def _length(data: bytes, at: int) -> tuple[int, int]:

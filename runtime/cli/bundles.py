@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -101,8 +102,11 @@ def inspect(file: Path, /, *, as_json: report.AsJson = False) -> None:
         report.show_json(told)
         return
     permissions, members = told.pop("permissions"), told.pop("members")
-    report.show_table(("bundle", ""), told.items())
-    asked = [(p["name"], "yes" if p["required"] else "no", p["constraints"] or "", p["reason"]) for p in permissions]
+    report.show_table(("bundle", ""), [(name, _words(value)) for name, value in told.items()])
+    asked = [
+        (p["name"], "yes" if p["required"] else "no", _words(p["constraints"]), _words(p["reason"]))
+        for p in permissions
+    ]
     report.show_table(("asks for", "required", "within", "reason"), asked)
     report.show_table(("member", ">bytes", "sha256"), [(m["path"], m["size"], m["sha256"]) for m in members])
 
@@ -123,6 +127,15 @@ def _described(bundle: Bundle) -> dict[str, Any]:
         ],
         "members": [{"path": m.path, "size": m.size, "sha256": m.sha256} for m in bundle.members.values()],
     }
+
+
+def _words(value: object) -> str:
+    """A value of the manifest for people: `en: Fresh at home, zh: …`."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {_words(inner)}" for name, inner in value.items())
+    if isinstance(value, tuple):
+        return " ".join(_words(inner) for inner in value)
+    return "none" if value is None else str(value)
 
 
 def _tell(path: Path, data: bytes, as_json: bool) -> None:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import Final
 
-from cyclopts import App, Parameter
+from cyclopts import App, Group, Parameter
 
 from runtime.cli.exit_codes import EXIT_CODES
 
 _COMMANDS: Final = {
     "Developers": (
         ("keygen", "keys:keygen", "Make a developer's key; print the entry for keyrings that trust it."),
-        ("pack", "bundles:pack", "Make a bundle of a folder; the same files give the same bytes."),
-        ("sign", "bundles:sign", "Sign a bundle."),
+        ("pack", "bundles:pack", "Make a bundle of the files in a folder; the same files give the same bytes."),
+        ("sign", "bundles:sign", "Sign a bundle, in the place of any signature it has."),
         ("check", "check:check", "Check a bundle's module without running it; show how far from each cap it is."),
-        ("run", "run:run", "Send one message to a bundle's program and print its answer."),
+        (
+            "run",
+            "run:run",
+            "Send one message to a bundle's program; print its answer as JSON, and what it logs on standard error.",
+        ),
     ),
     "Operators": (
         ("verify", "bundles:verify", "Say whose signature a bundle has, and whether a keyring trusts it."),
@@ -37,11 +41,12 @@ def _app() -> App:
         help_epilogue=_EPILOGUE,
         help_format="plaintext",
         version_flags=(),
-        default_parameter=Parameter(negative=()),
+        default_parameter=Parameter(negative=(), show_default=False),
         result_action="return_value",
         suppress_keyboard_interrupt=False,
     )
-    for group, commands in _COMMANDS.items():
+    for place_in_help, (title, commands) in enumerate(_COMMANDS.items()):
+        group = Group(title, sort_key=place_in_help)
         for name, place, sentence in commands:
             app.command(f"runtime.cli.{place}", name=name, help=sentence, group=group, help_epilogue="")
     return app

@@ -88,7 +88,7 @@ def compile_bytes(wasm: bytes, engine: wasmtime.Engine) -> bytes:
         text = str(error)
         if _OUT_OF_MEMORY in text:
             raise MemoryError from None
-        text = ascii(text)[1 : TEXT_MOST + 1]
+        text = ascii(" ".join(text.split()))[1:-1][:TEXT_MOST]
         raise ModuleError(
             f"the compiler refused the module: {text}", details={"check": "compiler", "text": text}
         ) from None

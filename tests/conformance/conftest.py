@@ -9,17 +9,23 @@ from typing import Any
 import msgspec
 import pytest
 
-from runtime import App, Host, HostSettings, ScriptedCashier
+from runtime import App, Host, HostSettings, ModuleCaps, ScriptedCashier
 from runtime.bundle import Bundle, pack_contents
+from runtime.sandbox.artifacts import ArtifactCache, Compiled
+from runtime.sandbox.checks import check_module
+from runtime.sandbox.compile_child import compile_bytes
+from runtime.sandbox.engine import compile_engine, fingerprint
 from runtime.testing import LogLines
 from tests.conformance.guests import Guest, Record
 
 
 class Conformance:
-    """A host, and guests installed on it one after the other."""
+    """A host, and guests installed on it one after the other. They are our own, so they are compiled here, which spares
+    a child process each; that guests of others never are is test_compiler.py's."""
 
-    def __init__(self, host: Host, log: LogLines) -> None:
+    def __init__(self, host: Host, log: LogLines, artifacts: ArtifactCache) -> None:
         self.host, self.log = host, log
+        self._artifacts, self._engine = artifacts, compile_engine()
         self._count = 0
 
     async def install(self, guest: Guest, *, limits: Mapping[str, int] | None = None) -> App:
@@ -31,7 +37,10 @@ class Conformance:
             "req_permissions": [{"name": name, "reason": "to test"} for name in ("storage", "payment")],
             "program": {"module": "program.wasm"},
         }
-        contents = {"manifest.json": msgspec.json.encode(manifest), "program.wasm": guest.wasm()}
+        wasm = guest.wasm()
+        facts = check_module(wasm, ModuleCaps(), 1 << 24)
+        self._artifacts.put(facts.sha256, Compiled(artifact=compile_bytes(wasm, self._engine), facts=facts))
+        contents = {"manifest.json": msgspec.json.encode(manifest), "program.wasm": wasm}
         bundle = Bundle.from_bytes(pack_contents(contents))
         return await self.host.install(bundle, grant=["storage", "payment"], limits=limits)
 
@@ -41,17 +50,10 @@ class Conformance:
         return Record(reply=await self.host.call(app, "run", params, user="alice"))
 
 
-@pytest.fixture(scope="session")
-def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Kept for the whole run: the same guest is compiled once."""
-    folder = tmp_path_factory.mktemp("artifacts")
-    folder.chmod(0o700)
-    return folder
-
-
 @pytest.fixture
-async def conformance(artifacts: Path) -> AsyncIterator[Conformance]:
+async def conformance(tmp_path: Path) -> AsyncIterator[Conformance]:
     log = LogLines()
-    settings = HostSettings(slots=8, allow_unsigned=True, cache_dir=artifacts)
+    settings = HostSettings(slots=8, allow_unsigned=True, cache_dir=tmp_path)
+    artifacts = ArtifactCache(tmp_path / "artifacts", tmp_path / "keys/artifacts", fingerprint=fingerprint())
     async with Host.open(settings=settings, cashier=ScriptedCashier([True]), log_sink=log) as host:
-        yield Conformance(host, log)
+        yield Conformance(host, log, artifacts)

@@ -38,7 +38,8 @@ def _import(module: str, name: str) -> str:
     return f'(import "{module}" "{name}" (func ${name} {params} {results}))'
 
 
-def _data(at: int, content: bytes) -> str:
+def data(at: int, content: bytes) -> str:
+    """A data segment."""
     text = "".join(f"\\{byte:02x}" for byte in content)
     return f'(data (i32.const {at}) "{text}")'
 
@@ -70,7 +71,7 @@ class Guest:
     def wasm(self) -> bytes:
         at, laid = REQUESTS, []
         for content in self.requests:
-            laid.append(_data(at, content))
+            laid.append(data(at, content))
             at += len(content)
         imports = [_import(abi.HOSTEL, name) for name in abi.HOSTEL_IMPORTS]
         imports += [_import(abi.WASI, name) for name in self.wasi]
@@ -78,13 +79,15 @@ class Guest:
             f'(global (export "hostel_inbox") i32 (i32.const {INBOX}))'
             f'(global (export "hostel_inbox_size") i32 (i32.const {INBOX_BYTES}))'
         )
-        return wasmtime.wat2wasm(f"""(module {" ".join(imports)}
+        return bytes(
+            wasmtime.wat2wasm(f"""(module {" ".join(imports)}
             (memory (export "memory") {self.memory})
-            {_data(RECORD - len(HEAD), HEAD)} {" ".join(laid)} {inbox if self.inbox else ""} {self.more}
+            {data(RECORD - len(HEAD), HEAD)} {" ".join(laid)} {inbox if self.inbox else ""} {self.more}
             {f'(func (export "_initialize") {self.initialize})' if self.initialize else ""}
             {f"(func $start {self.start}) (start $start)" if self.start else ""}
             (func (export "hostel_alloc") (param $length i32) (result i32) {self.alloc})
             (func (export "hostel_handle") (param $pointer i32) (param $size i32) (result i64) {self.handle}))""")
+        )
 
     def request(self, number: int) -> str:
         """Pointer and length of a request, as the first two operands of call and post."""

@@ -43,7 +43,7 @@ def doing(guest: Guest, *steps: str) -> Guest:
     return Guest(requests=guest.requests, handle=" ".join((*steps, DONE)), memory=guest.memory)
 
 
-# ---- call and take -----------------------------------------------------------------------------------------------------
+# ---- call and take ---------------------------------------------------------------------------------------------------
 async def test_call_gives_the_response_and_its_length(conformance: Conformance) -> None:
     guest = asking(USAGE)
     told = await conformance.run(doing(guest, note(0, call(guest.request(0))), copy(1, ROOM, 200)))
@@ -97,7 +97,7 @@ async def test_request_and_room_may_overlap(conformance: Conformance) -> None:
     assert told.response(1, told.numbers(1)[0])[1] == 7
 
 
-# ---- post and wait -----------------------------------------------------------------------------------------------------
+# ---- post and wait ---------------------------------------------------------------------------------------------------
 async def test_responses_come_in_order_of_completion(conformance: Conformance) -> None:
     guest = asking(sleep(1, 60), sleep(2, 5), INFO)
     steps = [note(at, post(guest.request(at))) for at in range(3)]
@@ -140,7 +140,7 @@ async def test_what_is_under_way_when_the_guest_returns_finishes_and_is_counted(
     assert (usage.unclaimed, usage.storage_delta_bytes > 0, usage.wall_us >= 20_000) == (2, True, True)
 
 
-# ---- limits: the guest lives -------------------------------------------------------------------------------------------
+# ---- limits: the guest lives -----------------------------------------------------------------------------------------
 async def test_host_calls_over_the_limit_are_refused_and_the_guest_lives(conformance: Conformance) -> None:
     guest = asking(sleep(9, 0))
     steps = (call(guest.request(0)), "(drop)", call(guest.request(0)), "(drop)")
@@ -179,10 +179,14 @@ async def test_a_response_over_its_size_is_an_error(conformance: Conformance) ->
     steps = (call(guest.request(0)), "(drop)", note(0, call(guest.request(1))), copy(1, ROOM, 240))
     told = await conformance.run(doing(guest, *steps), response_bytes=512)
     error = told.response(1, told.numbers(1)[0])[2]
-    assert (error["code"], error["details"]["limit"], error["details"]["value"]) == ("limit_exceeded", "response_bytes", 512)
+    assert (error["code"], error["details"]["limit"], error["details"]["value"]) == (
+        "limit_exceeded",
+        "response_bytes",
+        512,
+    )
 
 
-# ---- what ends the call ------------------------------------------------------------------------------------------------
+# ---- what ends the call ----------------------------------------------------------------------------------------------
 OUTSIDE = [
     ("call", f"(i32.const {PAGE - 1}) (i32.const 2)", call),
     ("post", f"(i32.const {PAGE - 1}) (i32.const 2)", post),

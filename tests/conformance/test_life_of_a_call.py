@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from runtime import (
     CallEnded,
@@ -14,6 +15,7 @@ from runtime import (
     GuestFailed,
     GuestProtocolError,
     GuestTrapped,
+    MessageTooLarge,
     QuotaExceeded,
     wire,
 )
@@ -32,13 +34,13 @@ def answering(content: bytes) -> Guest:
 
 async def ended(conformance: Conformance, guest: Guest, **limits: int) -> CallEnded:
     with pytest.raises(CallEnded) as caught:
-        await conformance.run(guest, **limits)
+        await conformance.run(guest, None, **limits)
     assert caught.value.receipt is not None
     assert caught.value.receipt.ending is caught.value.ending
     return caught.value
 
 
-# ---- steps -------------------------------------------------------------------------------------------------------------
+# ---- steps -----------------------------------------------------------------------------------------------------------
 async def test_every_call_has_a_fresh_sandbox(conformance: Conformance) -> None:
     count = f"(i32.store (i32.const {RECORD}) (i32.add (i32.load (i32.const {RECORD})) (i32.const 1)))"
     app = await conformance.install(Guest(handle=f"{count} {DONE}"))
@@ -55,7 +57,11 @@ async def test_start_then_initialize_then_alloc_then_handle(conformance: Conform
         return f"(i32.store (i32.const {RECORD}) (i32.add {found} (i32.const {number})))"
 
     guest = Guest(
-        start=step(1), initialize=step(2), alloc=f"{step(3)} (i32.const {ROOM})", handle=f"{step(4)} {DONE}", inbox=False
+        start=step(1),
+        initialize=step(2),
+        alloc=f"{step(3)} (i32.const {ROOM})",
+        handle=f"{step(4)} {DONE}",
+        inbox=False,
     )
     assert (await conformance.run(guest)).numbers(1) == (1234,)
 
@@ -88,7 +94,7 @@ async def test_hostel_imports_before_handle_are_a_violation(conformance: Conform
     assert over.receipt is not None and over.receipt.usage.host_calls == 0
 
 
-# ---- answers -----------------------------------------------------------------------------------------------------------
+# ---- answers ---------------------------------------------------------------------------------------------------------
 async def test_a_result_is_the_replys_value(conformance: Conformance) -> None:
     assert (await conformance.run(answering(wire.response(1, {"ok": [1, 2]})))).reply.value == {"ok": [1, 2]}
 
@@ -138,7 +144,7 @@ async def test_a_notification_is_answered_with_0(conformance: Conformance, retur
         await conformance.host.notify(app, "run")
 
 
-# ---- limits ------------------------------------------------------------------------------------------------------------
+# ---- limits ----------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("where", ["start", "initialize", "alloc", "handle"])
 async def test_cpu_time_is_limited_wherever_the_guest_runs(conformance: Conformance, where: str) -> None:
     step = FOREVER + {"alloc": "(i32.const 0)", "handle": DONE}.get(where, "")
@@ -164,7 +170,9 @@ async def test_the_deadline_ends_the_call_wherever_it_is(conformance: Conformanc
         "in_wait": f"(call $post {guest.request(0)}) (drop)"
         f" (call $wait (i32.const {ROOM}) (i32.const 64) (i32.const -1)) (drop)",
     }[where]
-    over = await ended(conformance, Guest(requests=guest.requests, handle=f"{step} {DONE}"), wall_ms=40, cpu_us=10_000_000)
+    over = await ended(
+        conformance, Guest(requests=guest.requests, handle=f"{step} {DONE}"), wall_ms=40, cpu_us=10_000_000
+    )
     assert (over.ending, over.details["limit"]) == (Ending.DEADLINE_EXCEEDED, "wall_ms")
 
 
@@ -229,3 +237,50 @@ async def test_what_was_handed_to_the_store_survives_the_call(conformance: Confo
     reply = await conformance.host.call(app, "run", {"put": 0}, user="alice")
     found = wire.decode(reply.value[4 : 4 + reply.value[0]], 256)[3]
     assert (found["found"], found["value"]) == (True, 1)
+
+
+# ---- receipts --------------------------------------------------------------------------------------------------------
+ENDED = {
+    Ending.FAILED: answering(wire.error_response(1, {"code": "c", "message": "m"})),
+    Ending.EXITED: Guest(handle=f"(call $proc_exit (i32.const 0)) {DONE}", wasi=("proc_exit",)),
+    Ending.TRAPPED: Guest(handle="(unreachable)"),
+    Ending.CPU_EXCEEDED: Guest(handle=f"{FOREVER} {DONE}"),
+    Ending.PROTOCOL_VIOLATION: answering(b""),
+}
+
+
+@pytest.mark.parametrize("ending", ENDED)
+async def test_every_ending_comes_with_its_receipt(conformance: Conformance, ending: Ending) -> None:
+    over = await ended(conformance, ENDED[ending], cpu_us=5_000)
+    assert over.receipt is not None
+    usage = over.receipt.usage
+    assert (over.receipt.ending, over.receipt.method, over.exit_code > 10) == (ending, "run", True)
+    assert 0 < usage.cpu_us <= usage.wall_us
+    assert (usage.message_in_bytes, usage.memory_bytes_peak) == (len(wire.request(1, "run", {})), 1 << 16)
+
+
+async def test_a_message_at_its_limit_and_one_over(conformance: Conformance) -> None:
+    app = await conformance.install(Guest(), limits={"message_in_bytes": 100})
+    fits = "x" * (100 - len(wire.request(1, "run", {"text": "x" * 40})) + 40)
+    reply = await conformance.host.call(app, "run", {"text": fits})
+    assert reply.receipt.usage.message_in_bytes == 100
+    with pytest.raises(MessageTooLarge) as caught:
+        await conformance.host.call(app, "run", {"text": fits + "x"})
+    assert (caught.value.details["limit"], hasattr(caught.value, "receipt")) == ("message_in_bytes", False)
+
+
+async def test_a_call_waits_for_a_sandbox_at_most_to_its_deadline(conformance: Conformance) -> None:
+    """The host of these tests has eight."""
+    request = wire.request(9, "session.sleep", {"ms": 60_000})
+    sleep = f"(call $call (i32.const {REQUESTS}) (i32.const {len(request)}) (i32.const {ROOM}) (i32.const 64)) (drop)"
+    sleeper = await conformance.install(Guest(requests=(request,), handle=f"{sleep} {DONE}"))
+    quick = await conformance.install(Guest(), limits={"wall_ms": 30})
+    async with trio.open_nursery() as nursery:
+        for _ in range(8):
+            nursery.start_soon(conformance.host.call, sleeper, "run")
+        await trio.testing.wait_all_tasks_blocked()
+        with pytest.raises(QuotaExceeded) as caught:
+            await conformance.host.call(quick, "run")
+        assert caught.value.ending is Ending.DEADLINE_EXCEEDED
+        nursery.cancel_scope.cancel()
+    assert (await conformance.host.call(quick, "run")).receipt.ending is Ending.COMPLETED

@@ -10,7 +10,7 @@ import pytest
 from runtime import Ending, GuestProtocolError
 from runtime.sandbox import abi
 from tests.conformance.conftest import Conformance
-from tests.conformance.guests import DONE, RECORD, ROOM, Guest, Record, note
+from tests.conformance.guests import DONE, RECORD, ROOM, Guest, Record, data, note
 
 OK, EBADF, EINVAL, ENOSYS, ESPIPE = 0, 8, 28, 52, 70
 AT = RECORD + 16
@@ -29,21 +29,28 @@ def calling(name: str, *arguments: int) -> str:
     letters = abi.WASI_IMPORTS[name].params
     given = list(arguments) + [0] * (len(letters) - len(arguments))
     words = {"i": "i32.const", "I": "i64.const"}
-    return f"(call ${name} {' '.join(f'({words[letter]} {value})' for letter, value in zip(letters, given, strict=True))})"
+    return (
+        f"(call ${name} {' '.join(f'({words[letter]} {value})' for letter, value in zip(letters, given, strict=True))})"
+    )
+
+
+def on_a_file(name: str) -> tuple[int, ...]:
+    return (3,) if abi.WASI_IMPORTS[name].params.startswith("i") else ()
 
 
 async def told(conformance: Conformance, name: str, *arguments: int, **limits: int) -> Record:
     """The errno at place 0; what the function wrote at AT from place 4 on."""
-    return await conformance.run(Guest(handle=f"{note(0, calling(name, *arguments))} {DONE}", wasi=(name,)), **limits)
+    return await conformance.run(
+        Guest(handle=f"{note(0, calling(name, *arguments))} {DONE}", wasi=(name,)), None, **limits
+    )
 
 
 async def test_there_is_no_file(conformance: Conformance) -> None:
     """All functions but proc_exit in one guest, on descriptor 3 or with nothing."""
     names = [name for name in abi.WASI_IMPORTS if name != "proc_exit"]
-    errnos = []
+    errnos: list[int] = []
     for part in (names[:23], names[23:]):
-        steps = [note(place, calling(name, *((3,) if "i" in abi.WASI_IMPORTS[name].params[:1] else ()))) for place, name in
-                 enumerate(part)]  # fmt: skip
+        steps = [note(place, calling(name, *on_a_file(name))) for place, name in enumerate(part)]
         record = await conformance.run(Guest(handle=" ".join((*steps, DONE)), wasi=part))
         errnos += record.numbers(len(part))
     assert dict(zip(names, errnos, strict=True)) == {name: ON_A_FILE[name] for name in names}
@@ -59,11 +66,11 @@ async def test_arguments_and_environment_are_empty(conformance: Conformance, nam
 
 @pytest.mark.parametrize(("stream", "level"), [(1, "info"), (2, "warning")])
 async def test_output_is_log(conformance: Conformance, stream: int, level: str) -> None:
-    data = struct.pack("<IIII", ROOM + 64, 6, ROOM + 70, 5) + bytes(48) + b"hello world"
+    vectors = struct.pack("<IIII", ROOM + 64, 6, ROOM + 70, 5) + bytes(48) + b"hello world"
     guest = Guest(
-        handle=f"{note(0, calling('fd_write', stream, ROOM, 2, AT))} {note(1, '(i32.load (i32.const %d))' % AT)} {DONE}",
+        handle=f"{note(0, calling('fd_write', stream, ROOM, 2, AT))} {note(1, f'(i32.load (i32.const {AT}))')}{DONE}",
         wasi=("fd_write",),
-        more='(data (i32.const %d) "%s")' % (ROOM, "".join(f"\\{byte:02x}" for byte in data)),
+        more=data(ROOM, vectors),
     )
     record = await conformance.run(guest)
     assert (record.numbers(2), conformance.log.lines) == ((OK, 11), [(level, "hello world")])
@@ -73,7 +80,7 @@ async def test_a_write_takes_so_much_at_once(conformance: Conformance) -> None:
     vector = struct.pack("<II", 0, 5_000)
     guest = Guest(
         handle=f"{note(0, calling('fd_write', 1, ROOM, 1, AT))} {DONE}", wasi=("fd_write",),
-        more='(data (i32.const %d) "%s")' % (ROOM, "".join(f"\\{byte:02x}" for byte in vector)),
+        more=data(ROOM, vector),
     )  # fmt: skip
     assert (await conformance.run(guest)).numbers(5)[4] == 4_096
 
@@ -123,10 +130,9 @@ async def test_random_bytes_come_from_the_host(conformance: Conformance) -> None
 def sleeping(ms: int) -> Guest:
     """poll_oneoff with one clock of so many milliseconds."""
     told = struct.pack("<QB7xI4xQQH6x", 77, 0, 1, ms * 1_000_000, 0, 0)
-    data = '(data (i32.const %d) "%s")' % (ROOM, "".join(f"\\{byte:02x}" for byte in told))
     step = note(0, calling("poll_oneoff", ROOM, ROOM + 64, 1, AT))
     copied = f"(i64.store (i32.const {AT + 8}) (i64.load (i32.const {ROOM + 64})))"
-    return Guest(handle=f"{step} {copied} {DONE}", wasi=("poll_oneoff",), more=data)
+    return Guest(handle=f"{step} {copied} {DONE}", wasi=("poll_oneoff",), more=data(ROOM, told))
 
 
 async def test_poll_sleeps_and_tells_which(conformance: Conformance) -> None:

@@ -42,7 +42,7 @@ def test_a_rate_that_was_overdrawn_is_earned_back_first() -> None:
     steps=st.lists(st.tuples(st.integers(0, 50_000), st.integers(1, 5)), max_size=200),
 )
 def test_no_sequence_gets_more_than_burst_plus_rate(per_s: int, burst: int, steps: list[tuple[int, int]]) -> None:
-    """In any window from the start: what was taken while ready is at most burst + elapsed × rate, and one take's excess."""
+    """In any window from the start: what was taken while ready is at most burst + elapsed × rate, plus one take."""
     rate, now, taken = Rate(per_s, burst), 10**15, 0
     for pause, units in steps:
         now += pause

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +51,11 @@ def test_errors_come_out_as_they_are(host: BlockingHost, shop: App) -> None:
 
 
 def test_asyncio_awaits_calls(host: BlockingHost, shop: App) -> None:
+    def show(user: str) -> Future[Any]:
+        return host.submit(lambda h: h.call(shop, "catalogue.list", user=user))
+
     async def main() -> list[Any]:
-        calls = (
-            asyncio.wrap_future(host.submit(lambda h: h.call(shop, "catalogue.list", user=str(n)))) for n in range(10)
-        )
-        return await asyncio.gather(*calls)
+        return await asyncio.gather(*(asyncio.wrap_future(show(f"user-{n}")) for n in range(10)))
 
     assert all(reply.value["items"] for reply in asyncio.run(main()))
 
@@ -83,9 +84,13 @@ def test_money_and_statistics(host: BlockingHost, shop: App) -> None:
     assert host.statistics().programs == 0
 
 
+async def _forever(_: Any) -> None:
+    await trio.sleep_forever()
+
+
 def test_a_closed_host_answers_so() -> None:
     with BlockingHost.open() as host:
-        job = host.submit(lambda _: trio.sleep_forever())
+        job = host.submit(_forever)
     with pytest.raises(HostClosed):
         job.result(5)
     with pytest.raises(HostClosed):

@@ -1,4 +1,4 @@
-"""The tick: it counts up while a guest runs, stands still otherwise, and its absence is noticed before a guest is served."""
+"""The tick: it counts while a guest runs, stands still otherwise, and a host without one does not start."""
 
 from __future__ import annotations
 

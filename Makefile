@@ -1,0 +1,60 @@
+# Every target makes the virtual environment it needs and uses it again; all that must be there is python3 and make.
+#   make demo     the shop, a user who says no, and hostile guests
+#   make test     the test suite                      make lint    ruff and mypy
+#   make samples  build the sample programs anew      make bench   every promise, measured
+#   make compat   the core of the suite against each supported wasmtime; compat-48 for one
+#   make soak     the long forms of the tests         make clean   removes what the targets made
+
+PYTHON ?= python3
+PIP = -m pip --disable-pip-version-check --quiet
+VENV := .venv
+RUN := $(VENV)/bin/python
+WASMTIMES := 48 49 50
+# What depends on wasmtime, and little else.
+CORE := tests/runtime/sandbox tests/conformance tests/hostile tests/integration
+
+.PHONY: demo test lint bench samples compat soak clean
+.PRECIOUS: .venv-wasmtime-%/.ready
+
+demo: $(VENV)/.ready
+	$(RUN) sample_programs/demo.py
+
+test: $(VENV)/.test
+	$(RUN) -m pytest --quiet
+
+lint: $(VENV)/.lint
+	$(RUN) -m ruff check .
+	$(RUN) -m mypy
+
+bench: $(VENV)/.bench
+	$(RUN) -m benchmarks
+
+samples: $(VENV)/.samples
+	$(RUN) sample_programs/build.py
+
+soak: $(VENV)/.test
+	HOSTEL_LONG=1 $(RUN) -m pytest --quiet
+
+compat: $(WASMTIMES:%=compat-%)
+
+compat-%: .venv-wasmtime-%/.ready
+	.venv-wasmtime-$*/bin/python -m pytest --quiet $(CORE)
+
+clean:
+	rm -rf $(VENV) .venv-wasmtime-* .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp says that an environment holds what pyproject.toml asks for: the package itself, then one of its extras.
+$(VENV)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) $(PIP) install --editable .
+	touch $@
+
+$(VENV)/.%: $(VENV)/.ready
+	$(RUN) $(PIP) install --editable '.[$*]'
+	touch $@
+
+.venv-wasmtime-%/.ready: pyproject.toml
+	$(PYTHON) -m venv .venv-wasmtime-$*
+	.venv-wasmtime-$*/bin/python $(PIP) install --editable '.[test]' 'wasmtime==$*.*'
+	touch $@

@@ -1,0 +1,116 @@
+"""A host with hostile guests on it. Whatever a test did, nothing of a guest may be left when it is over."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime import App, CallEnded, Ending, Host, HostSettings, Reply, ScriptedCashier
+from runtime.receipt import Receipt
+from runtime.testing import LogLines
+from tests.hostile.guests import Script, bundle, scripted
+
+
+class Site:
+    """A host, its log and its cashier, with guests that are installed one after the other."""
+
+    def __init__(self, host: Host, log: LogLines, cashier: ScriptedCashier) -> None:
+        self.host, self.log, self.cashier = host, log, cashier
+        self._count = 0
+
+    async def install(self, wasm: bytes | None = None, *, app_id: str | None = None, grant: Any = ("storage", "payment"),
+                      **limits: int) -> App:  # fmt: skip
+        """The scripted guest, or that module, under these limits."""
+        self._count += 1
+        made = bundle(wasm or scripted(), app_id or f"org.example.guest{self._count}")
+        return await self.host.install(made, grant=grant, limits=limits)
+
+    async def run(self, script: Script, app: App | None = None, *, user: str = "alice", **limits: int) -> list[Any]:
+        """What the scripted guest told."""
+        return (await self.reply(script, app, user=user, **limits))[0]
+
+    async def reply(self, script: Script, app: App | None = None, *, user: str = "alice", **limits: int) -> tuple[list[Any], Reply]:
+        app = app or await self.install(**limits)
+        reply = await self.host.call(app, "run", script.params(), user=user)
+        return script.told(reply.value), reply
+
+    async def ask(self, request: bytes, app: App | None = None, *, user: str = "alice", **limits: int) -> list[Any]:
+        """The response to one request of a guest."""
+        script = Script().ask(request)
+        app = app or await self.install(**limits)
+        reply = await self.host.call(app, "run", script.params(), user=user)
+        return script.responses(reply.value)[0]
+
+    async def end(self, guest: Script | bytes, app: App | None = None, **limits: int) -> tuple[Ending, CallEnded, Receipt]:
+        """How a call ended that did not complete; its receipt says the same."""
+        if isinstance(guest, Script):
+            app, params = app or await self.install(**limits), guest.params()
+        else:
+            app, params = await self.install(guest, **limits), {}
+        with pytest.raises(CallEnded) as caught:
+            await self.host.call(app, "run", params, user="alice")
+        error = caught.value
+        assert error.receipt is not None
+        assert error.receipt.ending is error.ending
+        assert error.code == error.ending.value
+        return error.ending, error, error.receipt
+
+    def nothing_left(self) -> None:
+        """No call, no sandbox, no prompt, no held byte, and no tick that a guest would need."""
+        told = self.host.statistics()
+        assert (told.calls_in_flight, told.calls_queued, told.sandboxes) == (0, 0, 0)
+        assert self.host._executor.ticker.running == 0
+        for program in self.host._registry:
+            assert (program.holdings.held_bytes, program.admission.in_flight) == (0, 0)
+            assert program.admission.live_memory_bytes == 0
+
+
+Opened = Callable[..., AbstractAsyncContextManager[Site]]
+
+
+@pytest.fixture(scope="session")
+def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Kept for the whole run: the same module is compiled once."""
+    folder = tmp_path_factory.mktemp("artifacts")
+    folder.chmod(0o700)
+    return folder
+
+
+@pytest.fixture
+def opened(artifacts: Path) -> Opened:
+    """Opens a site: `async with opened(state=…, slots=…)`."""
+
+    @asynccontextmanager
+    async def open_site(
+        state: Path | None = None, *, clock: Any = None, cashier: ScriptedCashier | None = None, log_sink: Any = None,
+        **settings: Any,
+    ) -> AsyncIterator[Site]:  # fmt: skip
+        log, cashier = LogLines(), cashier or ScriptedCashier(lambda _: True)
+        chosen: Mapping[str, Any] = {"slots": 64, "allow_unsigned": True, "cache_dir": artifacts, **settings}
+        async with Host.open(
+            state, settings=HostSettings(**chosen), cashier=cashier, log_sink=log_sink or log, clock=clock
+        ) as host:
+            site = Site(host, log, cashier)
+            yield site
+            site.nothing_left()
+
+    return open_site
+
+
+@pytest.fixture
+async def site(opened: Opened) -> AsyncIterator[Site]:
+    """On a store in memory."""
+    async with opened() as made:
+        yield made
+
+
+@pytest.fixture(params=["memory", "file"])
+async def stored(request: pytest.FixtureRequest, tmp_path: Path, opened: Opened) -> AsyncIterator[Site]:
+    """On both stores, for what has state. Its clock is the system's: the file store has a thread."""
+    state = tmp_path / "state" if request.param == "file" else None
+    async with opened(state) as made:
+        yield made

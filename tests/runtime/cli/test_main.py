@@ -1,0 +1,123 @@
+"""The way in and out: exit codes, help that is there at once, and no traceback for anybody."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from runtime import errors
+from runtime.cli.commands import _COMMANDS
+from runtime.cli.exit_codes import EXIT_CODES
+from tests.console import ROOT, command, environment, hostel
+from tests.runtime.cli.conftest import Cli
+
+LOADED = "import sys; from runtime.cli import run; run(sys.argv[1:]); print(sorted(sys.modules), file=sys.stderr)"
+NAMES = [name for commands in _COMMANDS.values() for name, _, _ in commands]
+
+
+def _error_types(kind: type[errors.HostelError]) -> Iterator[type[errors.HostelError]]:
+    yield kind
+    for each in kind.__subclasses__():
+        if each.__module__ == "runtime.errors":
+            yield from _error_types(each)
+
+
+def test_every_exit_code_is_documented() -> None:
+    abstract = {errors.CallEnded}
+    codes = {kind.exit_code for kind in _error_types(errors.HostelError) if kind not in abstract}
+    assert codes | {0, 130, 141} == set(EXIT_CODES)
+
+
+@pytest.mark.parametrize("words", [["--help"], ["version"], ["exit-codes"], ["limits"]])
+def test_nothing_of_the_sandbox_is_imported_to_say_this(tmp_path: Path, words: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED, *words], env=environment(tmp_path), capture_output=True, text=True, check=True
+    )
+    modules = json.loads(done.stderr.splitlines()[-1].replace("'", '"'))
+    assert not {"wasmtime", "trio", "runtime.host", "apsw"} & set(modules)
+    assert "runtime.cli.commands" in modules
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_explains_itself_and_takes_json(cli: Cli, name: str) -> None:
+    said = cli(name, "--help")
+    assert said.code == 0
+    assert "--json" in said.out
+
+
+@pytest.mark.parametrize("name", ["limits", "exit-codes", "version"])
+def test_the_tables_have_both_forms(cli: Cli, name: str) -> None:
+    assert cli(name, "--json").json
+    plain = cli(name)
+    assert plain.code == 0 and plain.out.strip() and not plain.err
+
+
+def test_every_limit_is_listed(cli: Cli) -> None:
+    listed = {(row["table"], row["name"]) for row in cli("limits", "--json").json}
+    assert {("Limits", "cpu_us"), ("ModuleCaps", "params"), ("CompileLimits", "cpu_s")} <= listed
+    assert "50000" in cli("limits").out
+
+
+def test_help_names_every_exit_code(cli: Cli) -> None:
+    page = " ".join(cli("--help").out.split())
+    assert all(f"{code} {meaning}" in page for code, meaning in EXIT_CODES.items())
+
+
+@pytest.mark.parametrize("words", [["rum"], ["run"], ["run", "a", "b", "{}", "d"], ["keygen", "--ownr", "x", "f"]])
+def test_wrong_usage_is_one_line(cli: Cli, words: list[str]) -> None:
+    said = cli(*words)
+    assert said.code == 2 and said.out == ""
+    (line,) = said.err.splitlines()
+    assert line.startswith("hostel: not done: ") and line.endswith("(invalid_argument)")
+    as_json = cli(*words, "--json")
+    assert as_json.code == 2 and as_json.err == ""
+    assert as_json.json["error"]["code"] == "invalid_argument"
+
+
+def test_a_fault_of_ours_has_an_incident_and_its_own_code(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(name: str) -> str:
+        raise LookupError("a bug")
+
+    monkeypatch.setattr("runtime.cli.tables.installed", broken)
+    said = cli("version", "--json")
+    assert said.code == 70
+    error = said.json["error"]
+    assert (error["code"], error["exit_code"]) == ("internal", 70)
+    assert error["details"]["incident"] in error["message"]
+
+
+def test_whoever_stops_reading_stops_the_command(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [*command(), "limits"], env=environment(tmp_path), stdout=writing, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_the_keyboard_interrupts_a_call(tmp_path: Path, sample: Callable[[str], Path]) -> None:
+    words = ["run", str(sample("hostile/spin")), "go", "--limit", "cpu_us=600000000", "--limit", "wall_ms=600000"]
+    started = subprocess.Popen([*command(), *words], env=environment(tmp_path), stderr=subprocess.PIPE, text=True)
+    with started:
+        assert started.stderr is not None
+        assert "warning" in started.stderr.readline()
+        started.send_signal(signal.SIGINT)
+        rest = started.stderr.read()
+    assert (started.returncode, rest) == (130, "hostel: interrupted\n")
+
+
+def test_the_module_is_the_console_script(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "runtime.cli", "version", "--json"], env=environment(tmp_path), capture_output=True
+    )
+    assert done.returncode == 0
+    assert done.stdout.decode() == hostel(tmp_path, "version", "--json").out
+    assert str(ROOT) not in done.stdout.decode()
