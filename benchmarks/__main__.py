@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: every subject in one run. Ends with 0 whatever the figures are; only a failure ends otherwise."""
+"""`python -m benchmarks`: every subject in one run. Ends with 0 whatever the figures are."""
 
 from __future__ import annotations
 

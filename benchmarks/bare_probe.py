@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import ctypes
 from ctypes import POINTER, byref, c_void_p, cast, memmove, string_at
-from typing import Any
+from typing import Any, ClassVar
 
-import msgpack
+import msgpack  # type: ignore[import-untyped]
 import trio
 import wasmtime
 from wasmtime import _ffi as ffi
@@ -24,11 +24,13 @@ _NO_FINALIZER = ctypes.CFUNCTYPE(None, c_void_p)(0)
 class _Call:
     """One sandbox and what it asks for."""
 
-    of_store: dict[int, _Call] = {}
+    of_store: ClassVar[dict[Any, _Call]] = {}
 
     def __init__(self, engine: wasmtime.Engine, pre: Any) -> None:
         self.request: bytes | None = None
         self.reply: bytes | None = None
+        self.into = 0
+        self.results: Any = None
         self.store = wasmtime.Store(engine, self)
         self.store.set_limits(memory_size=MEMORY_BYTES, table_elements=1_000, instances=1, tables=1, memories=1)
         self.store.set_epoch_deadline(1)
@@ -100,7 +102,7 @@ def _on_call(
     base = call.base()
     at, size, into = (arguments[index].of.i32 & 0xFFFF_FFFF for index in range(3))
     call.request = string_at(base + at, size)
-    call.into, call.results = base + into, results  # type: ignore[attr-defined]
+    call.into, call.results = base + into, results
     continuation.contents.callback = _on_resume
     continuation.contents.env = call.data
     continuation.contents.finalizer = _NO_FINALIZER
@@ -108,7 +110,7 @@ def _on_call(
 
 @ffi.wasmtime_func_async_continuation_callback_t  # type: ignore[untyped-decorator]
 def _on_resume(data: int) -> bool:
-    call: Any = _Call.of_store[data]
+    call = _Call.of_store[data]
     if call.reply is None:
         return False
     memmove(call.into, call.reply, len(call.reply))

@@ -1,6 +1,8 @@
-"""Calls while another Python thread of the process always wants the GIL: whoever lets go of it waits 5 ms to get it back."""
+"""Calls while another Python thread always wants the GIL: whoever lets go of it waits 5 ms to get it back."""
 
 from __future__ import annotations
+
+from functools import partial
 
 from benchmarks import guests
 from benchmarks.in_process import get
@@ -22,9 +24,10 @@ async def rows(scale: Scale) -> list[Row]:
 
         found = await interleaved({"alone": lambda: timed(one, scale.calls), "beside": beside}, scale.rounds)
     beside_it, alone = found["beside"], found["alone"]
+    row = partial(Row, subject=SUBJECT)
     return [
-        Row(subject=SUBJECT, what="storage.get, p50", value=beside_it.p50_us, unit="µs", bar=100),
-        Row(subject=SUBJECT, what="storage.get, p99", value=beside_it.p99_us, unit="µs"),
-        Row(subject=SUBJECT, what="storage.get", value=beside_it.per_s, unit="calls/s"),
-        Row(subject=SUBJECT, what="rate as a share of the rate alone (a half is fair)", value=beside_it.per_s / alone.per_s, unit="×"),
+        row(what="storage.get, p50", value=beside_it.p50_us, unit="µs", bar=100),
+        row(what="storage.get, p99", value=beside_it.p99_us, unit="µs"),
+        row(what="storage.get", value=beside_it.per_s, unit="calls/s"),
+        row(what="rate as a share of the rate alone (a half is fair)", value=beside_it.per_s / alone.per_s, unit="×"),
     ]  # fmt: skip

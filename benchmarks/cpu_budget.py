@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 
 import trio
 
@@ -47,25 +48,27 @@ async def rows(scale: Scale) -> list[Row]:
                 await trio.sleep(REST_S)
                 with company():
                     over[name] += await _overshoots_ms(host, spinner, scale.spins)
-            alone += await _due_to_answered_us(host, neighbour, scale.calls // 10)
-            beside += await _beside_spinner(host, neighbour, spinner, scale.calls // 10)
+            alone += await _due_to_answered_us(host, neighbour, scale.calls // 10 + 1)
+            beside += await _beside_spinner(host, neighbour, spinner, scale.calls // 10 + 1)
     p99, p99_beside = quantile(alone, 0.99), quantile(beside, 0.99)
+    neighbours = partial(Row, subject=NEIGHBOUR)
     return [
-        *(row for name in around for row in _overshoot_rows(name, over[name])),
-        Row(subject=NEIGHBOUR, what="alone, p99", value=p99, unit="µs"),
-        Row(subject=NEIGHBOUR, what="beside a spinning guest, p50", value=quantile(beside, 0.5), unit="µs"),
-        Row(subject=NEIGHBOUR, what="beside a spinning guest, p99", value=p99_beside, unit="µs"),
-        Row(subject=NEIGHBOUR, what="p99 beside / alone", value=p99_beside / p99, unit="×", bar=3),
+        *(one for name in around for one in _overshoot_rows(name, over[name])),
+        neighbours(what="alone, p99", value=p99, unit="µs"),
+        neighbours(what="beside a spinning guest, p50", value=quantile(beside, 0.5), unit="µs"),
+        neighbours(what="beside a spinning guest, p99", value=p99_beside, unit="µs"),
+        neighbours(what="p99 beside / alone", value=p99_beside / p99, unit="×", bar=3),
     ]
 
 
 def _overshoot_rows(name: str, over: list[float]) -> list[Row]:
     bar, floor = _BARS[name]
+    row = partial(Row, subject=SUBJECT)
     title = f"overshoot, {_TITLES[name]}"
     return [
-        Row(subject=SUBJECT, what=f"{title}, p50", value=quantile(over, 0.5), unit="ms of CPU"),
-        Row(subject=SUBJECT, what=f"{title}, p99", value=quantile(over, 0.99), unit="ms of CPU", bar=bar, floor=floor),
-        Row(subject=SUBJECT, what=f"{title}, max", value=max(over), unit="ms of CPU"),
+        row(what=f"{title}, p50", value=quantile(over, 0.5), unit="ms of CPU"),
+        row(what=f"{title}, p99", value=quantile(over, 0.99), unit="ms of CPU", bar=bar, floor=floor),
+        row(what=f"{title}, max", value=max(over), unit="ms of CPU"),
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from benchmarks import guests
 from benchmarks.bare_probe import BareProbe
@@ -50,23 +51,26 @@ async def rows(scale: Scale) -> list[Row]:
 
 
 def _ours(found: dict[str, Timing]) -> list[Row]:
+    row = partial(Row, subject=SUBJECT)
     get, info, get64, sleep64 = (found[name] for name in ("get", "info", "get64", "sleep64"))
     return [
-        Row(subject=SUBJECT, what="storage.get of a cached key, p50", value=get.p50_us, unit="µs", bar=45, floor=60),
-        Row(subject=SUBJECT, what="storage.get, p99", value=get.p99_us, unit="µs"),
-        Row(subject=SUBJECT, what="storage.get, one core", value=get.per_s, unit="calls/s", bar=20_000, floor=14_000, at_most=False),
-        Row(subject=SUBJECT, what="storage.get, CPU time of the process", value=get.cpu_us, unit="µs/call"),
-        Row(subject=SUBJECT, what="session.info, p50", value=info.p50_us, unit="µs"),
-        Row(subject=SUBJECT, what="session.info, p99", value=info.p99_us, unit="µs"),
-        Row(subject=SUBJECT, what="session.info, one core", value=info.per_s, unit="calls/s"),
-        Row(subject=SUBJECT, what=f"storage.get by {AT_ONCE} tasks", value=get64.per_s, unit="calls/s"),
-        Row(subject=SUBJECT, what=f"storage.get by {AT_ONCE} tasks, p99", value=get64.p99_us, unit="µs"),
-        Row(subject=SUBJECT, what=f"{AT_ONCE} sandboxes suspended at once (session.sleep 0)", value=sleep64.per_s, unit="calls/s"),
+        row(what="storage.get of a cached key, p50", value=get.p50_us, unit="µs", bar=45, floor=60),
+        row(what="storage.get, p99", value=get.p99_us, unit="µs"),
+        row(what="storage.get, one core", value=get.per_s, unit="calls/s", bar=20_000, floor=14_000, at_most=False),
+        row(what="storage.get, CPU time of the process", value=get.cpu_us, unit="µs/call"),
+        row(what="session.info, p50", value=info.p50_us, unit="µs"),
+        row(what="session.info, p99", value=info.p99_us, unit="µs"),
+        row(what="session.info, one core", value=info.per_s, unit="calls/s"),
+        row(what=f"storage.get by {AT_ONCE} tasks", value=get64.per_s, unit="calls/s"),
+        row(what=f"storage.get by {AT_ONCE} tasks, p99", value=get64.p99_us, unit="µs"),
+        row(what=f"{AT_ONCE} sandboxes suspended at once (session.sleep 0)", value=sleep64.per_s, unit="calls/s"),
     ]  # fmt: skip
 
 
 def _beside(found: dict[str, Timing]) -> list[Row]:
-    ours = found["get"].p50_us
+    other = partial(Row, subject=OTHERS)
+    ours, ours_cpu = found["get"].p50_us, found["get"].cpu_us
+    extism, compiled = found["extism"].p50_us, found["extism compiled"].p50_us
     names = {
         "probe": "bare probe: pooled sandbox, suspended host call, no broker",
         "public": "wasmtime's public classes, Store + Linker + Instance a call",
@@ -74,13 +78,11 @@ def _beside(found: dict[str, Timing]) -> list[Row]:
         "extism compiled": "Extism, fresh plugin a call, compiled once",
         "extism warm": "Extism, one warm plugin (memory shared between calls)",
     }
-    told = [
-        Row(subject=OTHERS, what=f"{what}, p50", value=found[name].p50_us, unit="µs") for name, what in names.items()
-    ]
+    told = [other(what=f"{what}, p50", value=found[name].p50_us, unit="µs") for name, what in names.items()]
     return [
         *told,
-        Row(subject=OTHERS, what="hostel / bare probe", value=ours / found["probe"].p50_us, unit="×", bar=0.75),
-        Row(subject=OTHERS, what="hostel / bare probe, CPU time", value=found["get"].cpu_us / found["probe"].cpu_us, unit="×"),
-        Row(subject=OTHERS, what="Extism fresh plugin / hostel", value=found["extism"].p50_us / ours, unit="×", bar=20, at_most=False),
-        Row(subject=OTHERS, what="Extism fresh plugin, compiled once / hostel", value=found["extism compiled"].p50_us / ours, unit="×"),
+        other(what="hostel / bare probe", value=ours / found["probe"].p50_us, unit="×", bar=0.75),
+        other(what="hostel / bare probe, CPU time", value=ours_cpu / found["probe"].cpu_us, unit="×"),
+        other(what="Extism fresh plugin / hostel", value=extism / ours, unit="×", bar=20, at_most=False),
+        other(what="Extism fresh plugin, compiled once / hostel", value=compiled / ours, unit="×"),
     ]  # fmt: skip

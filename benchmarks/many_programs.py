@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from benchmarks import guests
@@ -30,10 +31,11 @@ async def rows(scale: Scale) -> list[Row]:
                 scale.rounds,
             )
     one, every = found["one"], found["all"]
+    row = partial(Row, subject=subject)
     return [
-        Row(subject=subject, what="one program, p50", value=one.p50_us, unit="µs"),
-        Row(subject=subject, what="all in turn, p50", value=every.p50_us, unit="µs"),
-        Row(subject=subject, what="all in turn, p99", value=every.p99_us, unit="µs"),
-        Row(subject=subject, what="all in turn / one", value=every.p50_us / one.p50_us, unit="×", bar=1.15),
-        Row(subject=subject, what="all in turn / one, CPU time", value=every.cpu_us / one.cpu_us, unit="×"),
+        row(what="one program, p50", value=one.p50_us, unit="µs"),
+        row(what="all in turn, p50", value=every.p50_us, unit="µs"),
+        row(what="all in turn, p99", value=every.p99_us, unit="µs"),
+        row(what="all in turn / one", value=every.p50_us / one.p50_us, unit="×", bar=1.15),
+        row(what="all in turn / one, CPU time", value=every.cpu_us / one.cpu_us, unit="×"),
     ]

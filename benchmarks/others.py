@@ -6,9 +6,9 @@ out. Extism keeps the compiled module on disk only if told to; its own way to co
 
 from __future__ import annotations
 
-import msgpack
+import msgpack  # type: ignore[import-untyped]
 import wasmtime
-from extism.extism import CompiledPlugin, ExplicitFunction, Function, Plugin, host_fn
+from extism.extism import CompiledPlugin, Plugin, host_fn  # type: ignore[import-untyped]
 
 _EXTISM_GUEST = """(module
   (import "extism:host/env" "input_offset" (func $input (result i64)))
@@ -38,7 +38,7 @@ class Extism:
 
     def __init__(self) -> None:
         self._wasm = bytes(wasmtime.wat2wasm(_EXTISM_GUEST))
-        self._functions: list[Function] = [_ask] if isinstance(_ask, ExplicitFunction) else []
+        self._functions = [_ask]
         self._warm = Plugin(self._wasm, functions=self._functions)
         self._compiled = CompiledPlugin(self._wasm, functions=self._functions)
 
@@ -56,7 +56,7 @@ class Extism:
 
 
 class PublicClasses:
-    """wasmtime's documented classes: Store, Linker and Instance for each call, one callback. No pool, no interruption."""
+    """wasmtime's documented classes: Store, Linker and Instance for each call. No pool, no interruption."""
 
     def __init__(self, wasm: bytes) -> None:
         self._engine = wasmtime.Engine()

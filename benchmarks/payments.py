@@ -1,4 +1,4 @@
-"""Durable writes: ledger transfers straight on the file store, and whole payments from a guest's request to the receipt."""
+"""Durable writes: ledger transfers straight on the file store, and whole payments from request to receipt."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from itertools import count
 from pathlib import Path
 from statistics import median
@@ -43,7 +44,7 @@ async def rows(scale: Scale) -> list[Row]:
                 await _pay(host, app, f"user{number % IN_FLIGHT}", f"order{next(numbers)}")
 
             async def sync() -> Timing:
-                return _syncs(Path(folder) / "synced", scale.calls // 10)
+                return _syncs(Path(folder) / "synced", scale.calls // 10 + 1)
 
             found = await interleaved(
                 {
@@ -53,13 +54,14 @@ async def rows(scale: Scale) -> list[Row]:
                 },
                 scale.rounds,
             )
-    transfers, payments, syncs = (found[name] for name in ("transfers", "payments", "syncs"))
+    moved, paid, syncs = (found[name] for name in ("transfers", "payments", "syncs"))
+    row = partial(Row, subject=SUBJECT)
     return [
-        Row(subject=SUBJECT, what=f"ledger transfers, {IN_FLIGHT} in flight", value=transfers.per_s, unit="/s", bar=8_000, at_most=False),
-        Row(subject=SUBJECT, what="ledger transfers, p99", value=transfers.p99_us / 1e3, unit="ms"),
-        Row(subject=SUBJECT, what=f"whole payments, three commits each, {IN_FLIGHT} in flight", value=payments.per_s, unit="/s"),
-        Row(subject=SUBJECT, what="whole payments, p99", value=payments.p99_us / 1e3, unit="ms"),
-        Row(subject=SUBJECT, what="for scale: this disk's fdatasync of 4 KiB, p50", value=syncs.p50_us / 1e3, unit="ms"),
+        row(what=f"ledger transfers, {IN_FLIGHT} in flight", value=moved.per_s, unit="/s", bar=8_000, at_most=False),
+        row(what="ledger transfers, p99", value=moved.p99_us / 1e3, unit="ms"),
+        row(what=f"whole payments, three commits each, {IN_FLIGHT} in flight", value=paid.per_s, unit="/s"),
+        row(what="whole payments, p99", value=paid.p99_us / 1e3, unit="ms"),
+        row(what="for scale: this disk's fdatasync of 4 KiB, p50", value=syncs.p50_us / 1e3, unit="ms"),
     ]  # fmt: skip
 
 
@@ -97,7 +99,7 @@ async def _pay(host: Host, app: App, user: str, order: str) -> None:
 def _syncs(path: Path, times: int) -> Timing:
     """One block at a time, as the disk alone would have it."""
     took = []
-    with open(path, "wb", buffering=0) as file:
+    with path.open("wb", buffering=0) as file:
         for _ in range(times):
             file.write(bytes(4_096))
             began = time.perf_counter()

@@ -56,7 +56,7 @@ def _text(value: float) -> str:
 def machine(scratch: Path) -> dict[str, str | int]:
     """What the figures depend on. `scratch`: where files were written."""
     model = platform.processor()
-    with open("/proc/cpuinfo") as info:
+    with Path("/proc/cpuinfo").open() as info:
         model = next((line.partition(":")[2].strip() for line in info if line.startswith("model name")), model)
     return {
         "cpu": model,
@@ -70,7 +70,7 @@ def machine(scratch: Path) -> dict[str, str | int]:
 
 def _filesystem(path: Path) -> str:
     """The kind of file system that holds `path`: the longest mount point above it."""
-    with open("/proc/mounts") as mounts:
+    with Path("/proc/mounts").open() as mounts:
         kinds = {fields[1]: fields[2] for fields in map(str.split, mounts)}
     return next((kinds[str(parent)] for parent in (path, *path.parents) if str(parent) in kinds), "unknown")
 

@@ -1,4 +1,4 @@
-"""Where the time of one `Host.call` goes: `python -m benchmarks.steps`. For whoever makes it faster; no bar, no promise.
+"""Where the time of one `Host.call` goes: `python -m benchmarks.steps`. For whoever makes it faster; no promise.
 
 The steps of a call, done by hand in the call's own order on a real host's parts, and each timed: medians over many
 calls, the clock's own cost taken off. It knows the insides of runtime/ and changes with them. What the whole call takes

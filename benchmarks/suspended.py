@@ -1,11 +1,12 @@
-"""Memory of sandboxes that are suspended in a host call. In a process of its own (`python -m benchmarks.suspended N`), so
-that memory which another benchmark left behind is not taken for room."""
+"""Memory of sandboxes that are suspended in a host call. In a process of its own (`python -m benchmarks.suspended N`),
+so that memory which another benchmark left behind is not taken for room."""
 
 from __future__ import annotations
 
 import gc
 import json
 import sys
+from functools import partial
 
 import trio
 import trio.testing
@@ -24,10 +25,11 @@ async def rows(scale: Scale) -> list[Row]:
     )
     first, again, idle = json.loads(done.stdout)
     subject = f"{scale.suspended} sandboxes suspended in a host call, default settings"
+    row = partial(Row, subject=subject)
     return [
-        Row(subject=subject, what="each, the first time", value=first / 1024, unit="KiB", bar=32),
-        Row(subject=subject, what="each, when their slots are used again", value=again / 1024, unit="KiB"),
-        Row(subject=subject, what="kept by each idle slot afterwards", value=idle / 1024, unit="KiB"),
+        row(what="each, the first time", value=first / 1024, unit="KiB", bar=32),
+        row(what="each, when their slots are used again", value=again / 1024, unit="KiB"),
+        row(what="kept by each idle slot afterwards", value=idle / 1024, unit="KiB"),
     ]
 
 

@@ -147,6 +147,8 @@ def _bounds(least: int | None, most: int | None, unit: str) -> str:
         return ""
     if most is None:
         return f", at least {_number(least or 0)}{unit}"
+    if least == most:
+        return f", {_number(most)}{unit}"
     return f", {_number(least or 0)} – {_number(most)}{unit}"
 
 

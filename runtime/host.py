@@ -25,15 +25,16 @@ from host_api.payment.cashier import Cashier, ScriptedCashier
 from host_api.payment.prompts import Prompts
 from host_api.services import build
 from host_api.store import Store, StoreError, open_store
-from runtime import wire
+from runtime import sources, wire
 from runtime.broker import Broker, BrokerCall
 from runtime.bundle import Bundle, Keyring, check_policy
 from runtime.deadline import Deadline
-from runtime.errors import CALL_ERRORS, CallEnded, Ending, HostClosed, MessageTooLarge, StartupError, UsageError
+from runtime.errors import Ending, StartupError, UsageError
 from runtime.executor.in_process import InProcessExecutor, Outcome
-from runtime.limits import MIB, Limits
+from runtime.limits import MIB
 from runtime.log import logger
 from runtime.modules import Modules, memory_bytes
+from runtime.outcomes import closed, encoded, ended, failed, too_large
 from runtime.receipt import Receipt, Usage
 from runtime.registry import CONFIG_BYTES_MAX, App, Program, Registry, Release, effective_limits, granted, requested
 from runtime.sandbox.artifacts import ArtifactCache
@@ -69,16 +70,6 @@ class HostStatistics:
     sandbox_level: str
 
 
-class SystemClock:
-    """Microseconds since the epoch; never goes back in one process."""
-
-    def __init__(self) -> None:
-        self._offset_us = time.time_ns() // 1_000 - time.monotonic_ns() // 1_000
-
-    def now_us(self) -> int:
-        return time.monotonic_ns() // 1_000 + self._offset_us
-
-
 class Host:
     """A host of mini-programs in this process. Made by `Host.open`; used from the trio thread that opened it."""
 
@@ -93,7 +84,7 @@ class Host:
         self._keyring, self._log_sink = keyring, log_sink
         self._registry = Registry()
         self._calls: dict[str, BrokerCall] = {}
-        self._ids = _call_ids()
+        self._ids = sources.call_ids()
         self._closing = self._cut = False
         self._idle: trio.Event | None = None
 
@@ -124,7 +115,7 @@ class Host:
         settings = settings or HostSettings()
         if allow_unsigned is not None:
             settings = replace(settings, allow_unsigned=allow_unsigned)
-        clock, new_id = clock or SystemClock(), new_id or _new_id
+        clock, new_id = clock or sources.SystemClock(), new_id or sources.new_id
         state = None if state is None else Path(state)
         async with AsyncExitStack() as stack:
             try:
@@ -178,7 +169,7 @@ class Host:
         authority = Authority(requested=requested(bundle), granted=granted(grant))
         effective = effective_limits(bundle, self.settings.limits, limits or {})
         config = dict(config or {})
-        if len(_encoded(wire.encode, config)) > CONFIG_BYTES_MAX:
+        if len(encoded(wire.encode, config)) > CONFIG_BYTES_MAX:
             raise UsageError(f"config is over {CONFIG_BYTES_MAX} bytes")
         module, facts = await self._modules.get(bundle.module, effective)
         app = App(
@@ -190,7 +181,7 @@ class Host:
             authority=authority, limits=effective, payee=payee or _name(manifest.name), config=config,
         )  # fmt: skip
         if self._closing:
-            raise _closed()
+            raise closed()
         self._registry.put(release)
         return app
 
@@ -221,7 +212,7 @@ class Host:
 
         Raises CallRefused (nothing ran) or CallEnded with a receipt, by how it ended.
         """
-        message = _encoded(wire.request, 1, method, params or {})
+        message = encoded(wire.request, 1, method, params or {})
         session_words = (user, interactive, locale, time_zone, currency, trace_id)
         program, outcome, receipt = await self._run(app, method, message, session_words, notification=False)
         if outcome.ending is Ending.COMPLETED:
@@ -232,18 +223,18 @@ class Host:
             else:
                 if error is None:
                     return Reply(value=value, receipt=receipt)
-                outcome = _failed(error)
-        raise _ended(outcome, receipt)
+                outcome = failed(error)
+        raise ended(outcome, receipt)
 
     async def notify(
         self, app: App | str, method: str, params: Params | None = None, *, user: str = "", trace_id: str = ""
     ) -> Receipt:
         """A notification: handled like a call, but never interactive, and the guest answers nothing."""
-        message = _encoded(wire.notification, method, params or {})
+        message = encoded(wire.notification, method, params or {})
         words = (user, False, "en", "UTC", "CNY", trace_id)
         _, outcome, receipt = await self._run(app, method, message, words, notification=True)
         if outcome.ending is not Ending.COMPLETED:
-            raise _ended(outcome, receipt)
+            raise ended(outcome, receipt)
         return receipt
 
     async def _run(
@@ -254,9 +245,9 @@ class Host:
         release = program.release
         limits = release.limits
         if self._closing:
-            raise _closed()
+            raise closed()
         if len(message) > limits.message_in_bytes:
-            raise _too_large(len(message), limits)
+            raise too_large(len(message), limits)
         if not program.admission.enter_now(self._store.now_us(), release.memory_bytes):
             await self._wait_in_queue(program, release, len(message))
         call_id = self._ids()
@@ -286,7 +277,7 @@ class Host:
         await program.admission.wait(release.memory_bytes, message_bytes)
         if self._closing:  # let in just before the host began to close
             program.admission.leave(release.memory_bytes, 0)
-            raise _closed()
+            raise closed()
 
     def _session(
         self, release: Release, program: Program, call_id: str, words: tuple[str, bool, str, str, str, str], usage: Usage
@@ -308,7 +299,7 @@ class Host:
     # ---- the operator's side -----------------------------------------------------------------------------------------
     async def deposit(self, user: str, money: Money, *, reference: str | None = None) -> bool:
         """Money from outside into a user's wallet. False if `reference` was booked before (then nothing happens)."""
-        reference = reference or _new_id()
+        reference = reference or sources.new_id()
         return await self._store.write(lambda tx: ledger.deposit(tx, user=user, money=money, reference=reference))
 
     def balance(self, account: ledger.AccountName) -> ledger.Balance:
@@ -332,7 +323,7 @@ class Host:
         """Refuses new calls, waits for those in flight, then ends what is left; at once if it is cancelled itself."""
         self._closing = True
         for program in self._registry:
-            program.admission.close(_closed())
+            program.admission.close(closed())
         if not self._calls:
             return
         self._idle = trio.Event()
@@ -373,22 +364,6 @@ def _artifact_cache(state: Path | None, settings: HostSettings) -> ArtifactCache
     )  # fmt: skip
 
 
-def _call_ids() -> Callable[[], str]:
-    """128 bits as hex: 64 random ones for the host's run, then a counter; cheaper than 128 fresh ones a call."""
-    prefix, count = secrets.token_hex(8), 0
-
-    def next_id() -> str:
-        nonlocal count
-        count += 1
-        return f"{prefix}{count:016x}"
-
-    return next_id
-
-
-def _new_id() -> str:
-    return secrets.token_hex(16)
-
-
 def _log_line(session: CallSession, level: str, line: str) -> None:
     _log_of_programs.info(line, app_id=session.app_id, call_id=session.call_id, level_of_program=level)
 
@@ -396,33 +371,3 @@ def _log_line(session: CallSession, level: str, line: str) -> None:
 def _name(name: str | Mapping[str, str]) -> str:
     """A manifest's text in English where there is one, else in its first language."""
     return name if isinstance(name, str) else name.get("en") or next(iter(name.values()))
-
-
-def _encoded(encode: Callable[..., bytes], *arguments: Any) -> bytes:
-    """A caller's own values as bytes; what MessagePack cannot hold is the caller's mistake."""
-    try:
-        return encode(*arguments)
-    except (wire.Unencodable, TypeError, ValueError) as error:
-        raise UsageError(f"the parameters cannot be sent: {error}") from None
-
-
-def _closed() -> HostClosed:
-    return HostClosed("the host is closing: no new calls")
-
-
-def _too_large(size: int, limits: Limits) -> MessageTooLarge:
-    return MessageTooLarge(
-        f"the message has {size} bytes; message_in_bytes is {limits.message_in_bytes}",
-        details={"limit": "message_in_bytes", "value": limits.message_in_bytes, "used": size},
-    )
-
-
-def _failed(error: Mapping[str, Any]) -> Outcome:
-    detail = f"the guest answered with an error: {ascii(error['code'])[1:-1][:64]}: {ascii(error['message'])[1:-1][:160]}"
-    return Outcome(ending=Ending.FAILED, detail=detail, details={"error": dict(error)})
-
-
-def _ended(outcome: Outcome, receipt: Receipt) -> CallEnded:
-    if receipt.ending is not outcome.ending:
-        receipt = msgspec.structs.replace(receipt, ending=outcome.ending)
-    return CALL_ERRORS[outcome.ending](outcome.detail, ending=outcome.ending, receipt=receipt, details=outcome.details)

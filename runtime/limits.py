@@ -16,6 +16,10 @@ from runtime.errors import UsageError
 
 KIB, MIB = 1 << 10, 1 << 20
 WASM_PAGE = 64 * KIB
+MEMORY_BYTES_CEILING = 64 * MIB
+"""The largest memory any grant can give: address space the pool reserves for each slot."""
+TABLE_ELEMENTS_CEILING = 100_000
+"""The largest table any grant can give."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,11 +84,11 @@ class Limits(_Checked):
     wall_ms: int = _limit(10_000, "ms", "call", "deadline_exceeded",
                           "time from the first slice to the answer, host calls included; stands still while a person is"
                           " asked", least=1, most=3_600_000)
-    prompt_wait_ms: int = _limit(150_000, "ms", "call", "limit_exceeded",
+    prompt_wait_ms: int = _limit(150_000, "ms", "call", "",
                                  "how long one host call may wait for a person", least=0, most=600_000)
-    memory_bytes: int = _limit(16 * MIB, "bytes", "sandbox", "trapped",
-                               "linear memory; the guest sees a refused memory.grow as -1", least=WASM_PAGE, most=4096 * MIB)
-    table_elements: int = _limit(10_000, "elements", "sandbox", "trapped", "elements of the one table", least=0, most=10_000_000)
+    memory_bytes: int = _limit(16 * MIB, "bytes", "sandbox", "",
+                               "linear memory; the guest sees a refused memory.grow as -1", least=WASM_PAGE, most=MEMORY_BYTES_CEILING)
+    table_elements: int = _limit(10_000, "elements", "sandbox", "", "elements of the one table; a refused table.grow gives -1", least=0, most=TABLE_ELEMENTS_CEILING)
     message_in_bytes: int = _limit(256 * KIB, "bytes", "message", "message_too_large", "the message given to a guest",
                                    least=16, most=16 * MIB)
     message_out_bytes: int = _limit(256 * KIB, "bytes", "message", "protocol_violation", "the guest's answer",

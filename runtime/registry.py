@@ -14,7 +14,6 @@ from runtime.admission import Admission
 from runtime.bundle import Bundle
 from runtime.errors import NotInstalled, UsageError
 from runtime.limits import Limits
-from runtime.sandbox.engine import MEMORY_BYTES_CEILING, TABLE_ELEMENTS_CEILING
 from runtime.session import Holdings
 
 CONFIG_BYTES_MAX = 16 << 10
@@ -124,7 +123,4 @@ def effective_limits(bundle: Bundle, default: Limits, given: Mapping[str, int]) 
     """The default, lowered where the manifest wants less, then what the operator gives. Raises UsageError."""
     known = {name: min(value, getattr(default, name)) for name, value in bundle.manifest.program.limits.items()}
     limits: Limits = default.changed({**known, **given})
-    for name, ceiling in (("memory_bytes", MEMORY_BYTES_CEILING), ("table_elements", TABLE_ELEMENTS_CEILING)):
-        if getattr(limits, name) > ceiling:
-            raise UsageError(f"{name} = {getattr(limits, name)} is over what this host can give: {ceiling}")
     return limits

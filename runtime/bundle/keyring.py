@@ -6,7 +6,7 @@ release which program is the registry's to remember: a trusted key is trusted fo
 
 The file is TOML:
     [[key]]
-    public_key = "ed25519:..."               # as `hostel keys` prints it
+    public_key = "ed25519:..."               # as `hostel keygen` prints it
     owner = "Example Ltd"                     # optional, for people
     not_before = 2026-01-01T00:00:00Z         # optional; from then on
     not_after = 2027-01-01T00:00:00Z          # optional; before then

@@ -62,7 +62,7 @@ class SigningKey:
         except (ValueError, TypeError, UnsupportedAlgorithm):
             raise UsageError(f"{shown(str(path))} holds no unencrypted private key (PKCS#8, PEM)") from None
         if not isinstance(private, Ed25519PrivateKey):
-            raise UsageError(f"{shown(str(path))} holds a key of another kind; make one with hostel keys new")
+            raise UsageError(f"{shown(str(path))} holds a key of another kind; make one with hostel keygen")
         return cls(private)
 
     def save(self, path: Path | str) -> None:

@@ -14,7 +14,7 @@ from cyclopts import CycloptsError
 
 from runtime.cli import report
 from runtime.cli.commands import APP
-from runtime.cli.exit_codes import BROKEN_PIPE, FAULT, INTERRUPTED
+from runtime.cli.exit_codes import BROKEN_PIPE, INTERRUPTED
 from runtime.errors import HostelError, UsageError
 
 __all__ = ["main", "run"]
@@ -51,8 +51,8 @@ def _run(words: Sequence[str]) -> int:
     except KeyboardInterrupt:
         report.say("interrupted")
         return INTERRUPTED
-    except SystemExit as leaving:  # by the help page, when its reader went away
-        return leaving.code if isinstance(leaving.code, int) else FAULT
+    except SystemExit:  # how the help page leaves when its reader goes away
+        return BROKEN_PIPE
     except BrokenPipeError:
         raise
     except Exception as error:

@@ -7,6 +7,7 @@ bundles and guests are hostile: what is not printable is escaped, and nothing in
 from __future__ import annotations
 
 import base64
+import io
 import json
 import secrets
 import sys
@@ -76,10 +77,10 @@ def show_table(
         table.add_column(Text(column.removeprefix(">")), justify="right" if column.startswith(">") else "left")
     for row in rows:
         table.add_row(*(Text(printable(str(cell))) for cell in row))
-    console = Console(file=stream, width=None if stream.isatty() else _PIPE_COLUMNS)
-    with console.capture() as captured:
-        console.print(table)
-    lines = (line.rstrip() for line in captured.get().splitlines())
+    drawn = io.StringIO()  # rich would not let a broken pipe pass as what it is
+    seen = stream.isatty()
+    Console(file=drawn, force_terminal=seen, width=Console(file=stream).width if seen else _PIPE_COLUMNS).print(table)
+    lines = (line.rstrip() for line in drawn.getvalue().splitlines())
     stream.write("\n".join(line for line in lines if line) + "\n")
 
 

@@ -95,8 +95,7 @@ def run(
 ) -> None:
     """Send one message to a bundle's program and print its answer as JSON; its log lines go to standard error.
 
-    Unsigned bundles run, with a warning. Compiled modules are kept in $XDG_CACHE_HOME/hostel, or in the state
-    directory.
+    Unsigned bundles run, with a warning. Compiled modules are kept in $XDG_CACHE_HOME/hostel.
 
     Parameters
     ----------
@@ -167,7 +166,7 @@ def _settings(options: Options) -> HostSettings:
         caps=ModuleCaps(),
         compile_limits=CompileLimits().changed(read_limits(options.compile_limit)),
         allow_unsigned=not options.require_signed,
-        cache_dir=options.state or (None if options.no_cache else _cache_dir()),
+        cache_dir=None if options.no_cache else _cache_dir(),
     )
 
 

@@ -12,12 +12,8 @@ import platform
 
 import wasmtime
 
-from runtime.limits import KIB, MIB
+from runtime.limits import KIB, MEMORY_BYTES_CEILING
 
-MEMORY_BYTES_CEILING = 64 * MIB
-"""The largest memory any grant can give: address space the pool reserves for each slot."""
-TABLE_ELEMENTS_CEILING = 100_000
-"""The largest table any grant can give."""
 STACK_BYTES = 512 * KIB
 """What a guest may use of its fiber's stack before it traps."""
 

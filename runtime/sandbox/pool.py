@@ -12,9 +12,9 @@ from typing import Any, Protocol
 import wasmtime
 
 from runtime.errors import ModuleError, StartupError
-from runtime.limits import KIB, WASM_PAGE
+from runtime.limits import KIB, MEMORY_BYTES_CEILING, TABLE_ELEMENTS_CEILING, WASM_PAGE
 from runtime.sandbox import abi, binding
-from runtime.sandbox.engine import MEMORY_BYTES_CEILING, STACK_BYTES, TABLE_ELEMENTS_CEILING, engine_config
+from runtime.sandbox.engine import STACK_BYTES, engine_config
 from runtime.sandbox.fiber import Fiber, on_import
 
 IMPORT_NUMBERS: dict[tuple[str, str], int] = {key: number for number, key in enumerate(abi.IMPORTS, 1)}

@@ -3,7 +3,7 @@
 Here is what a call may use and when it is over; fiber.py is how C is driven, hostcalls.py what `hostel_v1` means.
 It knows no broker: requests go to the `HostSide` it is given, as bytes.
 
-CPU time is this thread's clock over the guest's slices, read once a slice boundary; work done for the guest inside the
+CPU time is this thread's (cpu_clock.py) over the guest's slices, read once a slice boundary; work done for the guest inside the
 sandbox (log lines, the WASI shim, refusals) runs on its bill, what the host side does does not. A guest that outlives
 its first slice is polled in another thread, so that the trio thread serves everybody else.
 """
@@ -23,6 +23,7 @@ from runtime.limits import WASM_PAGE, Limits
 from runtime.receipt import Usage
 from runtime.sandbox import abi, wasi
 from runtime.sandbox.binding import U32
+from runtime.sandbox.cpu_clock import billed_ns
 from runtime.sandbox.fiber import Fiber, Over
 from runtime.sandbox.hostcalls import HostCalls
 from runtime.sandbox.pool import IMPORT_NUMBERS, Module
@@ -99,7 +100,7 @@ class Sandbox:
     async def handle(self, message: bytes, *, notification: bool = False) -> bytes:
         """The guest's answer (b"" to a notification). Raises Over for every other ending, trio.Cancelled if cancelled."""
         fiber, module, limits = self.fiber, self.module, self.limits
-        self._began = time.thread_time_ns()
+        self._began = billed_ns()
         if module.reads_clock:
             self.resumed_us = self._now_us()
         self._ticker.enter()
@@ -180,13 +181,13 @@ class Sandbox:
         fiber.finish()
 
     def _bill(self) -> None:
-        now = time.thread_time_ns()
+        now = billed_ns()
         self._cpu_ns += now - self._began
         self._began = now
 
     def resumed(self) -> None:
         """After the host side worked: the guest's bill goes on from here."""
-        self._began = time.thread_time_ns()
+        self._began = billed_ns()
         if self.module.reads_clock:
             self.resumed_us = self._now_us()
 
@@ -206,7 +207,7 @@ class Sandbox:
                 return await self._elsewhere()
             await trio.lowlevel.checkpoint()
         finally:
-            self._began = time.thread_time_ns()
+            self._began = billed_ns()
         return self._slice()
 
     async def _elsewhere(self) -> bool:
@@ -219,9 +220,9 @@ class Sandbox:
         with self._ticker.here():
             while True:
                 trio.from_thread.check_cancelled()
-                began = time.thread_time_ns()
+                began = billed_ns()
                 done = fiber.poll_free()
-                self._cpu_ns += time.thread_time_ns() - began
+                self._cpu_ns += billed_ns() - began
                 if done or fiber.asked or self._cpu_ns > self._cpu_limit_ns or time.monotonic() > until:
                     return done
 

@@ -33,7 +33,9 @@ class Site:
         """What the scripted guest told."""
         return (await self.reply(script, app, user=user, **limits))[0]
 
-    async def reply(self, script: Script, app: App | None = None, *, user: str = "alice", **limits: int) -> tuple[list[Any], Reply]:
+    async def reply(
+        self, script: Script, app: App | None = None, *, user: str = "alice", **limits: int
+    ) -> tuple[list[Any], Reply]:
         app = app or await self.install(**limits)
         reply = await self.host.call(app, "run", script.params(), user=user)
         return script.told(reply.value), reply
@@ -45,7 +47,9 @@ class Site:
         reply = await self.host.call(app, "run", script.params(), user=user)
         return script.responses(reply.value)[0]
 
-    async def end(self, guest: Script | bytes, app: App | None = None, **limits: int) -> tuple[Ending, CallEnded, Receipt]:
+    async def end(
+        self, guest: Script | bytes, app: App | None = None, **limits: int
+    ) -> tuple[Ending, CallEnded, Receipt]:
         """How a call ended that did not complete; its receipt says the same."""
         if isinstance(guest, Script):
             app, params = app or await self.install(**limits), guest.params()

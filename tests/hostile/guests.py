@@ -1,8 +1,8 @@
 """Hostile guests: one that does whatever a script says, and modules written for one question.
 
-What lives here: making guests and bundles, and reading what a script's guest told. The scripted guest is real WebAssembly
-that takes steps from its message, so that one compilation serves hundreds of tests and any sequence of host calls, with
-any pointers, can be tried. What must not live here: expectations.
+What lives here: making guests and bundles, and reading what a script's guest told. The scripted guest is real
+WebAssembly that takes steps from its message, so that one compilation serves hundreds of tests and any sequence of host
+calls, with any pointers, can be tried. What must not live here: expectations.
 """
 
 from __future__ import annotations
@@ -251,7 +251,9 @@ def module(
     )
 
 
-def bundle(wasm: bytes, app_id: str = "org.example.guest", *, code: int = 1, limits: Mapping[str, int] | None = None) -> Bundle:
+def bundle(
+    wasm: bytes, app_id: str = "org.example.guest", *, code: int = 1, limits: Mapping[str, int] | None = None
+) -> Bundle:
     """A bundle of that module that asks for every capability there is."""
     manifest = {
         "app_id": app_id,

@@ -47,13 +47,15 @@ async def cancelled_after(steps: int, site: Site, app: Any, params: dict[str, by
 
 
 async def test_a_call_cancelled_at_each_of_its_steps(stored: Site) -> None:
-    """Host calls at once and waiting, posts, waits, a person asked, a turn in another thread: after each step in turn."""
+    """Host calls at once and waiting, posts, waits, a person asked, a turn in another thread: after each step."""
     app = await stored.install(cpu_us=60_000_000, cpu_burst_us=3_600_000_000)
     stored.cashier.hold()
     order_id = (await stored.ask(wire.request(1, "payment.create", ORDER), app))[3]["order_id"]
     ask = wire.request(5, "payment.request", {"order_id": order_id, "wait_ms": 1})
     script = Script().call(PUT).call(wire.request(1, "session.info", {}))
-    script.post(wire.request(2, "session.sleep", {"ms": 1})).post(wire.request(3, "storage.put", {"key": "l", "value": 2}))
+    script.post(wire.request(2, "session.sleep", {"ms": 1})).post(
+        wire.request(3, "storage.put", {"key": "l", "value": 2})
+    )
     script.wait().wait().step("spin", 8_000_000).call(ask).post(wire.request(4, "session.sleep", {"ms": 1}))
     params = script.params()
     steps = 1
@@ -111,7 +113,7 @@ def test_ctrl_c_during_a_call(artifacts: Path, guest: str) -> None:
                 os.kill(os.getpid(), signal.SIGINT)
                 await trio.sleep_forever()
 
-    with pytest.raises(BaseException) as caught:  # noqa: PT011 - alone or in a group, as trio has it
+    with pytest.raises(BaseException) as caught:
         trio.run(interrupted)
     assert _holds(caught.value, KeyboardInterrupt)
     assert trio.run(_ending_of_a_spin, artifacts, "auto") is Ending.CPU_EXCEEDED
@@ -144,7 +146,8 @@ def test_hosts_in_other_threads_stop_their_guests(artifacts: Path, ticker: str) 
     """Two at once, neither in the main thread: each has its own tick."""
     endings: list[Ending] = []
     threads = [
-        threading.Thread(target=lambda: endings.append(trio.run(_ending_of_a_spin, artifacts, ticker))) for _ in range(2)
+        threading.Thread(target=lambda: endings.append(trio.run(_ending_of_a_spin, artifacts, ticker)))
+        for _ in range(2)
     ]
     for thread in threads:
         thread.start()

@@ -21,7 +21,12 @@ from tests.hostile.guests import ROOM, Script
 LONG = os.environ.get("HOSTEL_LONG") == "1"
 CYCLES = 100_000 if LONG else 3_000
 GROWN_MOST_KIB = 4_096
-ENDLESS = {"calls_per_s": 10_000_000, "calls_burst": 10_000_000, "cpu_us_per_s": 64_000_000, "cpu_burst_us": 3_600_000_000}
+ENDLESS = {
+    "calls_per_s": 10_000_000,
+    "calls_burst": 10_000_000,
+    "cpu_us_per_s": 64_000_000,
+    "cpu_burst_us": 3_600_000_000,
+}
 """Rates out of the way."""
 
 BAD = [
@@ -42,7 +47,7 @@ def resident_kib() -> int:
 
 def opened_now() -> tuple[int, int]:
     """Descriptors and threads."""
-    return len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
+    return len(list(Path("/proc/self/fd").iterdir())), len(list(Path("/proc/self/task").iterdir()))
 
 
 @pytest.mark.slow
@@ -67,7 +72,9 @@ async def test_sandboxes_that_end_badly_leave_nothing_behind(opened: Opened) -> 
         took = time.perf_counter() - began
         gc.collect()
         after = resident_kib()
-        print(f"\n{CYCLES} cycles in {took:.1f} s: {before} → {after} KiB resident, {held} descriptors and threads; {endings}")
+        print(
+            f"\n{CYCLES} cycles in {took:.1f} s: {before} → {after} KiB resident, {held} descriptors and threads; {endings}"
+        )
         assert after - before < GROWN_MOST_KIB
         assert all(now <= then for now, then in zip(opened_now(), held, strict=True))  # idle threads end by themselves
         assert set(endings) == {Ending.TRAPPED, Ending.EXITED, Ending.PROTOCOL_VIOLATION}

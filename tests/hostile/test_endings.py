@@ -302,15 +302,18 @@ async def test_cancelled_by_a_host_that_closes(opened: Opened) -> None:
         except (CallCancelled, HostClosed) as error:
             ended.append(error)
 
-    async with trio.open_nursery() as nursery:
-        async with opened(drain_s=0.0) as site:
-            app = await site.install(calls_in_flight=3, cpu_us=60_000_000)
-            for script in (Script().call(SLEEP), Script().post(SLEEP).wait(), Script().step("spin", 0).step("again", 0)):
-                nursery.start_soon(call, site, app, script)
-            nursery.start_soon(call, site, app, Script().call(SLEEP))
-            while site.host.statistics().calls_in_flight < 3:
-                await trio.lowlevel.checkpoint()
-            await site.host._close()
+    async with trio.open_nursery() as nursery, opened(drain_s=0.0) as site:
+        app = await site.install(calls_in_flight=3, cpu_us=60_000_000)
+        for script in (
+            Script().call(SLEEP),
+            Script().post(SLEEP).wait(),
+            Script().step("spin", 0).step("again", 0),
+        ):
+            nursery.start_soon(call, site, app, script)
+        nursery.start_soon(call, site, app, Script().call(SLEEP))
+        while site.host.statistics().calls_in_flight < 3:
+            await trio.lowlevel.checkpoint()
+        await site.host._close()
     refused = [error for error in ended if isinstance(error, HostClosed)]
     assert (len(ended), len(refused)) == (4, 1)
     for error in ended:
@@ -338,7 +341,9 @@ async def _ends(site: Site, app: object, script: Script, kind: type[Exception]) 
         await site.host.call(app, "run", script.params())  # type: ignore[arg-type]
 
 
-async def test_internal_is_told_by_an_incident_and_the_guest_lives(opened: Opened, caplog: pytest.LogCaptureFixture) -> None:
+async def test_internal_is_told_by_an_incident_and_the_guest_lives(
+    opened: Opened, caplog: pytest.LogCaptureFixture
+) -> None:
     """A service that raises is a fault of ours, not the guest's."""
 
     def broken(*_: object) -> None:

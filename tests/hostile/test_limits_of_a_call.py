@@ -24,7 +24,7 @@ def refused(response: list[Any], limit: str, value: int, used: int) -> None:
 
 
 async def test_limit_cpu_us(site: Site) -> None:
-    """Bands, as CPU time is measured: a loop that needs a quarter of the budget ends, one that needs four times is ended."""
+    """Bands, as CPU time is measured: a loop that needs a quarter of the budget ends, one of four times is ended."""
     loop = Script().step("spin", 20_000_000)
     _, reply = await site.reply(loop)
     needed = reply.receipt.usage.cpu_us

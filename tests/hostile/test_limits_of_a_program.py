@@ -160,7 +160,9 @@ async def test_responses_not_taken_are_on_the_programs_account(site: Site) -> No
     get = [wire.request(msgid, "storage.get", {"key": "large"}) for msgid in (1, 2, 3)]
     script = Script().post(get[0]).post(get[1]).post(get[2]).awaited().awaited().awaited()
     told = await site.run(script, app)
-    codes = [(found := wire.decode(shown, 64 * KIB))[2] and found[2]["code"] for shown in told if isinstance(shown, bytes)]
+    codes = [
+        (found := wire.decode(shown, 64 * KIB))[2] and found[2]["code"] for shown in told if isinstance(shown, bytes)
+    ]
     assert codes == [None, None, "limit_exceeded"]
     kept = Script().post(get[0]).post(get[1]).call(get[2], capacity=10).step("take", 0, 0)
     told, reply = await site.reply(kept, app)

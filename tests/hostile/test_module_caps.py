@@ -1,4 +1,4 @@
-"""Every structural cap on a module, through Host.install: at its value it is installed, one over it is refused by name."""
+"""Every structural cap on a module, through Host.install: at its value installed, one over it refused by name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from runtime import ModuleError, ModuleCaps
+from runtime import ModuleCaps, ModuleError
 from tests.hostile.conftest import Opened
 from tests.hostile.guests import bundle, module
 
@@ -37,7 +37,10 @@ def _names(size: int) -> bytes:
 
 CAPS: Mapping[str, tuple[int, Callable[[int], bytes]]] = {
     "module_bytes": (200, _padded),
-    "types": (6, lambda n: module(more="".join(f"(type (func {'(param i64) ' * (i + 1)}))" for i in range(n - ABI_TYPES)))),
+    "types": (
+        6,
+        lambda n: module(more="".join(f"(type (func {'(param i64) ' * (i + 1)}))" for i in range(n - ABI_TYPES))),
+    ),
     "imports": (3, lambda n: module(imports=("call", "post", "wait", "take")[:n])),
     "functions": (20, lambda n: module(more="(func) " * (n - ABI_FUNCTIONS))),
     "globals": (7, lambda n: module(more="(global i32 (i32.const 0)) " * n)),

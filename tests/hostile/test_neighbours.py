@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 from functools import partial
 
 import pytest
 import trio
 
-from runtime import CallEnded, CallRefused, Ending, wire
+from runtime import CallEnded, Ending, HostBusy, wire
 from tests.hostile.conftest import Opened, Site
 from tests.hostile.guests import ROOM, Script, module
 from tests.hostile.test_cycles import ENDLESS, resident_kib
@@ -29,8 +28,7 @@ MISDEEDS = {
 
 @pytest.mark.parametrize("misdeed", MISDEEDS)
 async def test_a_neighbour_is_served_meanwhile(stored: Site, misdeed: str) -> None:
-    bad = await stored.install(**ENDLESS, cpu_us=30_000, host_calls=1_000_000)
-    good = await stored.install(**ENDLESS)
+    bad, good = await stored.install(cpu_us=30_000, host_calls=1_000_000), await stored.install()
     ended: list[Ending] = []
 
     async def misbehave() -> None:
@@ -39,13 +37,15 @@ async def test_a_neighbour_is_served_meanwhile(stored: Site, misdeed: str) -> No
                 await stored.host.call(bad, "run", MISDEEDS[misdeed].params(), user="mallory")
             except CallEnded as error:
                 ended.append(error.ending)
+            except HostBusy as busy:  # over its rates, which are the usual ones
+                await trio.sleep((busy.retry_after_ms or 1) / 1_000)
 
     put = wire.request(1, "storage.put", {"key": "k", "value": 1})
     async with trio.open_nursery() as nursery:
         for _ in range(4):
             nursery.start_soon(misbehave)
         served = 0
-        while len(ended) < 4 or served < 20:
+        while len(ended) < 4 or served < 10:
             assert (await stored.ask(put, good))[2] is None
             served += 1
         nursery.cancel_scope.cancel()
@@ -135,18 +135,19 @@ async def _ask_to_pay(site: Site, app: object, user: str, order_id: str) -> None
 # ---- what a call leaves for the next ---------------------------------------------------------------------------------
 async def test_the_next_call_sees_nothing_of_the_one_before(opened: Opened) -> None:
     """Memory, globals and table, in the very same slot: also after a trap, and for another program."""
-    secret = Script().step("memory_grow", 3).step("memory_fill", ROOM, 0xAA, 4_096)
-    secret.step("memory_fill", 40 << 16, 0xAA, 4_096).step("global_add", 7).step("table_grow", 4)
-    for place in (1, 5):
-        secret.step("table_set", place)
+
+    def secret() -> Script:
+        script = Script().step("memory_grow", 3).step("memory_fill", ROOM, 0xAA, 4_096)
+        script.step("memory_fill", 40 << 16, 0xAA, 4_096).step("global_add", 7).step("table_grow", 4)
+        return script.step("table_set", 1).step("table_set", 5)
+
     look = Script().step("global_add", 0).step("show", ROOM, 4_096).step("memory_grow", 3).step("show", 40 << 16, 4_096)
     look.step("table_taken", 0).step("table_taken", 1).step("table_grow", 4).step("table_taken", 5)
     async with opened(slots=1) as site:
         apps = [await site.install(), await site.install()]
         for app in (apps[0], apps[1], apps[0]):
-            await site.run(secret, apps[0])
-            with contextlib.suppress(CallEnded, CallRefused):
-                await site.run(secret.step("unreachable"), apps[0])
+            await site.run(secret(), apps[0])
+            await site.end(secret().step("unreachable"), apps[0])
             told = await site.run(look, app)
             assert told == [0, bytes(4_096), 40, bytes(4_096), 1, 0, 2, 0]
 

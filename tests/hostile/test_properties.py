@@ -27,7 +27,9 @@ def guest(artifacts: Path) -> Iterator[Guest]:
         yield host, host.install(bundle(scripted()), grant=grant, limits={**ENDLESS, "wall_ms": 200, "cpu_us": 20_000})
 
 
-METHODS = st.sampled_from(["session.info", "session.sleep", "log.write", "storage.get", "storage.put", "storage.list", "x"])
+METHODS = st.sampled_from(
+    ["session.info", "session.sleep", "log.write", "storage.get", "storage.put", "storage.list", "x"]
+)
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text(max_size=8) | st.binary(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
@@ -56,9 +58,9 @@ def test_any_bytes_as_a_request_are_answered_or_end_the_call(guest: Guest, reque
     assert error_told is None or result is None
 
 
-NUMBERS = st.sampled_from([0, 1, 8, ROOM, MEMORY - 8, MEMORY - 1, MEMORY, MEMORY + 1, -1, -8, 0x7FFF_FFFF]) | st.integers(
-    0, 2**32 - 1
-)
+NUMBERS = st.sampled_from(
+    [0, 1, 8, ROOM, MEMORY - 8, MEMORY - 1, MEMORY, MEMORY + 1, -1, -8, 0x7FFF_FFFF]
+) | st.integers(0, 2**32 - 1)
 SMALL = {"spin": 1_000, "memory_fill": 1 << 16, "memory_grow": 1_000}
 """Steps whose operands are kept small, so that an example takes no long time."""
 IMPORTS = [*abi.HOSTEL_IMPORTS, "fd_write", "poll_oneoff", "clock_time_get", "random_get", "sched_yield", "proc_exit"]

@@ -11,11 +11,12 @@ from tests.style.source import SHIPPED, Source, sources
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(names.split())
     for names in (
-        "errors limits receipt log wire deadline",
+        "errors limits receipt log wire deadline sources",
         "bundle sandbox",
         "session settings",
         "admission testing",
         "broker executor registry modules",
+        "outcomes",
         "host",
         "blocking",
         "daemon",
@@ -31,8 +32,8 @@ PURE = (
     "runtime/bundle/signature.py", "runtime/bundle/strict_json.py", "host_api/payment/orders.py",
 )  # fmt: skip
 _OUTSIDE = (
-    "asyncio datetime io logging os pathlib random secrets select shutil signal socket subprocess tempfile threading time"
-    " trio urllib"
+    "asyncio datetime io logging os pathlib random secrets select shutil signal socket subprocess tempfile threading"
+    " time trio urllib"
 )
 OUTSIDE = frozenset(_OUTSIDE.split())
 """Modules that reach a file, a clock, a thread, randomness or the network."""

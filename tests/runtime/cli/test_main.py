@@ -93,11 +93,12 @@ def test_a_fault_of_ours_has_an_incident_and_its_own_code(cli: Cli, monkeypatch:
     assert error["details"]["incident"] in error["message"]
 
 
-def test_whoever_stops_reading_stops_the_command(tmp_path: Path) -> None:
+@pytest.mark.parametrize("word", ["limits", "exit-codes", "--help"])
+def test_whoever_stops_reading_stops_the_command(tmp_path: Path, word: str) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(
-        [*command(), "limits"], env=environment(tmp_path), stdout=writing, stderr=subprocess.PIPE, check=False
+        [*command(), word], env=environment(tmp_path), stdout=writing, stderr=subprocess.PIPE, check=False
     )
     os.close(writing)
     assert (done.returncode, done.stderr) == (141, b"")

@@ -139,10 +139,17 @@ def test_without_the_cache_nothing_is_written(cli: Cli, home: Path, sample: Call
     assert sorted(path.name for path in home.iterdir()) == ["echo.ma"]
 
 
-def test_with_state_everything_is_kept_there(shop: Callable[..., Said], home: Path) -> None:
-    assert shop("catalogue.list").code == 0
-    assert sorted(path.name for path in home.iterdir()) == ["grocery_delivery.ma", "state"]
-    assert {"artifacts", "keys", "hostel.sqlite3"} <= {path.name for path in (home / "state").iterdir()}
+def test_an_empty_state_directory_is_closed_to_others(cli: Cli, home: Path, sample: Callable[[str], Path]) -> None:
+    (home / "state").mkdir(mode=0o755)
+    assert cli("run", sample("echo"), "echo", ONE, "--state", "state").code == 0
+    assert stat.S_IMODE((home / "state").stat().st_mode) == 0o700
+    assert {path.name for path in (home / "state").iterdir()} >= {"hostel.sqlite3"}
+
+
+def test_without_the_cache_the_state_directory_keeps_it(cli: Cli, home: Path, sample: Callable[[str], Path]) -> None:
+    assert cli("run", sample("echo"), "echo", ONE, "--state", "state", "--no-cache").code == 0
+    assert sorted(path.name for path in home.iterdir()) == ["echo.ma", "state"]
+    assert {"artifacts", "keys"} <= {path.name for path in (home / "state").iterdir()}
 
 
 def test_a_cache_that_cannot_be_used_is_told(cli: Cli, home: Path, sample: Callable[[str], Path]) -> None:

@@ -1,0 +1,47 @@
+"""How what happened becomes an error of the public tree: for parameters, refusals, and calls that ended.
+
+Pure; the words here are what a caller reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from runtime import wire
+from runtime.errors import CALL_ERRORS, CallEnded, Ending, HostClosed, MessageTooLarge, UsageError
+from runtime.executor.in_process import Outcome
+from runtime.limits import Limits
+from runtime.receipt import Receipt
+
+
+def encoded(encode: Callable[..., bytes], *arguments: Any) -> bytes:
+    """A caller's own values as bytes; what MessagePack cannot hold is the caller's mistake."""
+    try:
+        return encode(*arguments)
+    except (wire.Unencodable, TypeError, ValueError) as error:
+        raise UsageError(f"the parameters cannot be sent: {error}") from None
+
+
+def closed() -> HostClosed:
+    return HostClosed("the host is closing: no new calls")
+
+
+def too_large(size: int, limits: Limits) -> MessageTooLarge:
+    return MessageTooLarge(
+        f"the message has {size} bytes; message_in_bytes is {limits.message_in_bytes}",
+        details={"limit": "message_in_bytes", "value": limits.message_in_bytes, "used": size},
+    )
+
+
+def failed(error: Mapping[str, Any]) -> Outcome:
+    detail = f"the guest answered with an error: {ascii(error['code'])[1:-1][:64]}: {ascii(error['message'])[1:-1][:160]}"
+    return Outcome(ending=Ending.FAILED, detail=detail, details={"error": dict(error)})
+
+
+def ended(outcome: Outcome, receipt: Receipt) -> CallEnded:
+    if receipt.ending is not outcome.ending:
+        receipt = msgspec.structs.replace(receipt, ending=outcome.ending)
+    return CALL_ERRORS[outcome.ending](outcome.detail, ending=outcome.ending, receipt=receipt, details=outcome.details)
