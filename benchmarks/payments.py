@@ -20,7 +20,7 @@ from host_api.ledger import AccountKind, AccountName, Leg
 from host_api.money import Money
 from host_api.store import Store, open_store
 from runtime import App, Host
-from runtime.host import SystemClock
+from runtime.sources import SystemClock
 
 SUBJECT = "durable, on the file store (SQLite, synchronous=FULL)"
 IN_FLIGHT = 64

@@ -26,7 +26,7 @@ def prove(pool: Pool, ticker: Ticker) -> None:
     """Stops a spinning guest by the tick, or raises StartupError. In a thread, so that a lost tick cannot hang the host."""
     module = wasmtime.Module(pool.engine, _SPIN)
     instance = wasmtime.Linker(pool.engine).instantiate_pre(module)
-    fiber, stopped = Fiber(), threading.Event()
+    fiber, stopped, looked = Fiber(), threading.Event(), threading.Event()
 
     def spin() -> None:
         fiber.open(pool.engine_at, binding.address(instance.ptr()), 0, 0)
@@ -36,6 +36,7 @@ def prove(pool: Pool, ticker: Ticker) -> None:
         fiber.begin(b"spin", results=0)
         if not fiber.poll_free():  # comes back by a tick, with the guest still in its loop
             stopped.set()
+        looked.wait()  # a thread that has ended has no clock to look at
 
     thread = threading.Thread(target=spin, name="hostel-proof", daemon=True)
     ticker.enter()
@@ -43,6 +44,7 @@ def prove(pool: Pool, ticker: Ticker) -> None:
         thread.start()
         in_time = _stopped_in_time(thread, stopped)
     finally:
+        looked.set()
         ticker.leave()
         ticker.rest()
     while thread.is_alive():
@@ -52,8 +54,8 @@ def prove(pool: Pool, ticker: Ticker) -> None:
     fiber.forget()
     if not in_time:
         raise StartupError(
-            f"a spinning guest was not stopped within {PROOF_S * 1e3:.0f} ms of CPU time by the {ticker.kind} ticker: calls could not be"
-            " limited, so the host does not start",
+            f"a spinning guest was not stopped within {PROOF_S * 1e3:.0f} ms of CPU time by the {ticker.kind} ticker: calls"
+            " could not be limited, so the host does not start",
             code="ticker_failed",
         )
 
@@ -61,7 +63,9 @@ def prove(pool: Pool, ticker: Ticker) -> None:
 def _stopped_in_time(thread: threading.Thread, stopped: threading.Event) -> bool:
     """Waits for the guest to be stopped, or for its thread to have used too much CPU time."""
     patient_until = time.monotonic() + PATIENCE_S
-    clock = time.pthread_getcpuclockid(thread.ident) if thread.ident else time.CLOCK_MONOTONIC
+    if thread.ident is None:
+        raise RuntimeError("the thread has been started")
+    clock = time.pthread_getcpuclockid(thread.ident)
     while not stopped.wait(PROOF_S / 10):
         if time.clock_gettime(clock) > PROOF_S or time.monotonic() > patient_until:
             return stopped.is_set()

@@ -22,12 +22,11 @@ class Site:
         self.host, self.log, self.cashier = host, log, cashier
         self._count = 0
 
-    async def install(self, wasm: bytes | None = None, *, app_id: str | None = None, grant: Any = ("storage", "payment"),
-                      **limits: int) -> App:  # fmt: skip
+    async def install(self, wasm: bytes | None = None, /, **limits: int) -> App:
         """The scripted guest, or that module, under these limits."""
         self._count += 1
-        made = bundle(wasm or scripted(), app_id or f"org.example.guest{self._count}")
-        return await self.host.install(made, grant=grant, limits=limits)
+        made = bundle(wasm or scripted(), f"org.example.guest{self._count}")
+        return await self.host.install(made, grant=["storage", "payment"], limits=limits)
 
     async def run(self, script: Script, app: App | None = None, *, user: str = "alice", **limits: int) -> list[Any]:
         """What the scripted guest told."""

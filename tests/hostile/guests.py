@@ -74,7 +74,8 @@ _STEPS: Mapping[str, str] = {
     "clock_time_get": f"(call $clock_time_get {_A} (i64.const 0) {_B})",
     "random_get": f"(call $random_get {_A} {_B})",
     "sched_yield": "(call $sched_yield)",
-    "again": f"(block (result i32) (global.set $end (i32.const {TOLD + 9})) (local.set $at (i32.add (local.get $first) (i32.mul {_A} (i32.const 20)))) (br $next))",
+    "again": f"(block (result i32) (global.set $end (i32.const {TOLD + 9}))"
+    f" (local.set $at (i32.add (local.get $first) (i32.mul {_A} (i32.const 20)))) (br $next))",
     "give": f"(return (i64.or (i64.shl (i64.extend_i32_u {_A}) (i64.const 32)) (i64.extend_i32_u {_B})))",
     "show": f"(block (result i32) (call $show {_A} {_B}) (br $done))",
     "show_last": f"(block (result i32) (call $show {_A} (global.get $last)) (br $done))",
@@ -163,21 +164,21 @@ class Script:
         self._steps.append((name, operands))
         return self
 
-    def bytes(self, content: bytes) -> Bytes:
+    def bring(self, content: bytes) -> Bytes:
         """Brings them along, 8-byte aligned to each other."""
         at = len(self._bytes)
         self._bytes += content + bytes(-len(content) % 8)
         return Bytes(at)
 
     def call(self, request: bytes, *, into: int = ROOM, capacity: int = 0x6_0000) -> Script:
-        return self.step("call", self.bytes(request), len(request), into, capacity)
+        return self.step("call", self.bring(request), len(request), into, capacity)
 
     def ask(self, request: bytes) -> Script:
         """A call, and the response shown."""
         return self.call(request).step("show_last", ROOM)
 
     def post(self, request: bytes) -> Script:
-        return self.step("post", self.bytes(request), len(request))
+        return self.step("post", self.bring(request), len(request))
 
     def wait(self, timeout_ms: int = -1, *, capacity: int = 0x6_0000) -> Script:
         return self.step("wait", ROOM, capacity, timeout_ms)
@@ -187,7 +188,7 @@ class Script:
         return self.wait().step("show_last", ROOM)
 
     def print(self, text: bytes, stream: int = 1) -> Script:
-        at, vector = self.bytes(text), self.bytes(bytes(8))
+        at, vector = self.bring(text), self.bring(bytes(8))
         self._vectors.append((vector.at, at, len(text)))
         return self.step("fd_write", stream, vector, 1, ROOM)
 

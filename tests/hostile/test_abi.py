@@ -122,7 +122,7 @@ def vectors(*ranges: tuple[int, int]) -> bytes:
 
 async def test_sizes_the_shim_refuses(site: Site) -> None:
     script = Script()
-    many = script.bytes(vectors(*[(ROOM, 1)] * 65))
+    many = script.bring(vectors(*[(ROOM, 1)] * 65))
     script.step("fd_write", 1, many, 65, ROOM).step("fd_write", 3, many, 1, ROOM).step("random_get", ROOM, 65_537)
     script.step("clock_time_get", 2, ROOM).step("poll_oneoff", many, ROOM, 0, ROOM).step(
         "poll_oneoff", many, ROOM, 65, ROOM
@@ -134,7 +134,7 @@ async def test_sizes_the_shim_refuses(site: Site) -> None:
 @pytest.mark.parametrize("what", ["vectors", "a vector", "the count", "random", "clock", "subscriptions", "events"])
 async def test_pointers_the_shim_refuses(site: Site, what: str) -> None:
     script = Script()
-    one = script.bytes(vectors((MEMORY - 4, 5) if what == "a vector" else (ROOM, 1)))
+    one = script.bring(vectors((MEMORY - 4, 5) if what == "a vector" else (ROOM, 1)))
     match what:
         case "vectors":
             script.step("fd_write", 1, MEMORY - 4, 1, ROOM)

@@ -72,9 +72,7 @@ async def test_sandboxes_that_end_badly_leave_nothing_behind(opened: Opened) -> 
         took = time.perf_counter() - began
         gc.collect()
         after = resident_kib()
-        print(
-            f"\n{CYCLES} cycles in {took:.1f} s: {before} → {after} KiB resident, {held} descriptors and threads; {endings}"
-        )
+        print(f"\n{CYCLES} cycles in {took:.1f} s: {before} → {after} KiB resident; {endings}")
         assert after - before < GROWN_MOST_KIB
         assert all(now <= then for now, then in zip(opened_now(), held, strict=True))  # idle threads end by themselves
         assert set(endings) == {Ending.TRAPPED, Ending.EXITED, Ending.PROTOCOL_VIOLATION}

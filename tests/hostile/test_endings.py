@@ -95,7 +95,7 @@ async def test_a_data_segment_outside_the_memory_is_a_trap(site: Site) -> None:
 
 
 # ---- cpu_exceeded ----------------------------------------------------------------------------------------------------
-ENDLESS = {
+ENDLESS: dict[str, Script | bytes] = {
     "in hostel_handle": module(f"{SPIN} {OK}"),
     "in the start function": module(start=SPIN),
     "in _initialize": module(initialize=SPIN),
@@ -150,7 +150,7 @@ def late(where: str) -> Script | bytes:
         case "in wait":
             return script.post(SLEEP).wait()
         case "in poll_oneoff":
-            return script.step("poll_oneoff", script.bytes(_SLEEP_BY_POLL), ROOM, 1, ROOM)
+            return script.step("poll_oneoff", script.bring(_SLEEP_BY_POLL), ROOM, 1, ROOM)
         case _:
             return module(start=SPIN)
 
@@ -193,7 +193,7 @@ async def test_a_range_outside_the_memory(site: Site, function: str, bad: str) -
         case "call, request":
             script.step("call", pointer, length, ROOM, 4_096)
         case "call, room":
-            script.step("call", script.bytes(INFO), len(INFO), pointer, length)
+            script.step("call", script.bring(INFO), len(INFO), pointer, length)
         case "wait":
             script.step("wait", pointer, length, 0)
         case name:
@@ -221,10 +221,13 @@ async def test_memory_that_grew_is_seen_at_once(site: Site) -> None:
 NO_REQUESTS = {
     "nothing": b"", "nil": b"\xc0", "no array": wire.encode({"method": "session.info"}),
     "a response": wire.response(1, {}), "five members": wire.encode([0, 1, "session.info", {}, {}]),
-    "a msgid below 0": wire.encode([0, -1, "session.info", {}]), "params no map": wire.encode([0, 1, "session.info", []]),
+    "a msgid below 0": wire.encode([0, -1, "session.info", {}]),
+    "params no map": wire.encode([0, 1, "session.info", []]),
     "envelope": wire.encode([0, 1, "session.info", {"$token": "x"}]), "trailing bytes": INFO + b"\xc0",
-    "cut": INFO[:-1], "an array of 4 billion": b"\xdd\xff\xff\xff\xff", "equal keys": b"\x94\x00\x01\xa1m\x82\xa1a\xc0\xa1a\xc0",
-    "too deep": b"\x94\x00\x01\xa1m\x81\xa1a" + b"\x91" * 40 + b"\xc0", "an extension": b"\x94\x00\x01\xa1m\x81\xa1a\xc7\x00\x01",
+    "cut": INFO[:-1], "an array of 4 billion": b"\xdd\xff\xff\xff\xff",
+    "equal keys": b"\x94\x00\x01\xa1m\x82\xa1a\xc0\xa1a\xc0",
+    "too deep": b"\x94\x00\x01\xa1m\x81\xa1a" + b"\x91" * 40 + b"\xc0",
+    "an extension": b"\x94\x00\x01\xa1m\x81\xa1a\xc7\x00\x01",
 }  # fmt: skip
 
 

@@ -23,8 +23,12 @@ def guest(artifacts: Path) -> Iterator[Guest]:
     """A host in a thread of its own, for tests that are no tasks."""
     chosen = HostSettings(slots=4, allow_unsigned=True, cache_dir=artifacts)
     with BlockingHost.open(settings=chosen) as host:
-        grant = {"storage": {}, "payment": {}}
-        yield host, host.install(bundle(scripted()), grant=grant, limits={**ENDLESS, "wall_ms": 200, "cpu_us": 20_000})
+        yield (
+            host,
+            host.install(
+                bundle(scripted()), grant=["storage", "payment"], limits={**ENDLESS, "wall_ms": 200, "cpu_us": 20_000}
+            ),
+        )
 
 
 METHODS = st.sampled_from(

@@ -21,6 +21,6 @@ async def test_the_scripted_guest_tells_what_each_step_gave(site: Site) -> None:
 async def test_long_scripts_find_their_bytes(site: Site) -> None:
     for size in (1, 300, 70_000):
         script = Script()
-        script.bytes(bytes(size))
-        script.step("show", script.bytes(b"found"), 5)
+        script.bring(bytes(size))
+        script.step("show", script.bring(b"found"), 5)
         assert (await site.run(script))[-1] == b"found"

@@ -15,7 +15,7 @@ import pytest
 from runtime import errors
 from runtime.cli.commands import _COMMANDS
 from runtime.cli.exit_codes import EXIT_CODES
-from tests.console import ROOT, command, environment, hostel
+from tests.console import HANG_S, ROOT, command, environment, hostel
 from tests.runtime.cli.conftest import Cli
 
 LOADED = "import sys; from runtime.cli import run; run(sys.argv[1:]); print(sorted(sys.modules), file=sys.stderr)"
@@ -106,12 +106,18 @@ def test_whoever_stops_reading_stops_the_command(tmp_path: Path, word: str) -> N
 
 def test_the_keyboard_interrupts_a_call(tmp_path: Path, sample: Callable[[str], Path]) -> None:
     words = ["run", str(sample("hostile/spin")), "go", "--limit", "cpu_us=600000000", "--limit", "wall_ms=600000"]
-    started = subprocess.Popen([*command(), *words], env=environment(tmp_path), stderr=subprocess.PIPE, text=True)
+    started = subprocess.Popen(
+        [*command(), *words], env=environment(tmp_path), stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a tester in the background ignores it
+    )  # fmt: skip
     with started:
         assert started.stderr is not None
         assert "warning" in started.stderr.readline()
         started.send_signal(signal.SIGINT)
-        rest = started.stderr.read()
+        try:
+            _, rest = started.communicate(timeout=HANG_S)
+        finally:
+            started.kill()
     assert (started.returncode, rest) == (130, "hostel: interrupted\n")
 
 
