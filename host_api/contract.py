@@ -146,7 +146,8 @@ Run = Callable[[Session, Any], Result | Awaitable[Result]]
 class Bound:
     """A method and the function that answers it. `run` gives a Result, or an awaitable of one where `method.waits`.
 
-    It raises `ApiError` to say no. Anything else it raises is a bug of ours: the guest sees `internal` with an incident.
+    It raises `ApiError` to say no. Anything else it raises is a bug of ours: the guest sees `internal` with an
+    incident.
     """
 
     method: Method[Any, Any]

@@ -17,7 +17,8 @@ from runtime.session import Holdings
 
 
 class Rate:
-    """`per_s` units a second on average, `burst` at once: the generic cell rate algorithm (ITU-T I.371), in whole numbers.
+    """`per_s` units a second on average, `burst` at once: the generic cell rate algorithm (ITU-T I.371), in whole
+    numbers.
 
     Kept is when everything taken so far will have been earned, in µs times `per_s`; the clock is the caller's.
     """
@@ -70,8 +71,8 @@ class Admission:
         return len(self._queue)
 
     def enter_now(self, now_us: int, memory_bytes: int) -> bool:
-        """Takes a place if there is one; False: `wait` in the queue. Raises HostBusy if the program is over a rate, and what
-        it was closed with."""
+        """Takes a place if there is one; False: `wait` in the queue. Raises HostBusy if the program is over a rate,
+        and what it was closed with."""
         if self._closed is not None:
             raise self._closed
         if ready_us := self._calls.ready_in_us(now_us):

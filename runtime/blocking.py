@@ -68,7 +68,8 @@ class BlockingHost:
     def submit(self, job: Callable[[Host], Awaitable[T]]) -> Future[T]:
         """Runs `job(host)` in the host's thread. The future gives its result or error; cancelling it cancels the job.
 
-        `asyncio.wrap_future(host.submit(lambda h: h.call(app, "cart.show", user="alice")))` awaits a call under asyncio.
+        `asyncio.wrap_future(host.submit(lambda h: h.call(app, "cart.show", user="alice")))` awaits a call under
+        asyncio.
         """
         future: Future[T] = Future()
 

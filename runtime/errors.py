@@ -1,8 +1,8 @@
 """Every error that leaves the public API, and the closed list of endings.
 
 Two levels that are never merged: an error answered to a guest (`host_api.errors.ApiError`: the host said no, the guest
-lives) and a call that is over (`CallEnded`: the guest is gone). A bug of ours is neither: it ends the call as `internal`
-with an incident id that the log carries too.
+lives) and a call that is over (`CallEnded`: the guest is gone). A bug of ours is neither: it ends the call as
+`internal` with an incident id that the log carries too.
 
 Rules of this file: an error has a stable snake_case `code`, says whether trying again can help (`retryable`), carries
 the numbers (`details`) and tells what to do next in its message. A code is never renamed or reused (docs/protocol.md).

@@ -106,10 +106,11 @@ class Host:
 
         `state`: the directory that holds everything to be kept (made if missing, one host at a time); None: in memory.
         `cashier`: asks users to confirm payments; without one every payment is declined. `keyring`: whose signatures
-        are trusted. `allow_unsigned` is a shorthand for the setting. `log_sink` takes (session, level, line) of programs'
-        logs. `clock` and `new_id` (128 random bits, hex) are injected by tests.
+        are trusted. `allow_unsigned` is a shorthand for the setting. `log_sink` takes (session, level, line) of
+        programs' logs. `clock` and `new_id` (128 random bits, hex) are injected by tests.
 
-        Leaving the block refuses new calls, waits `settings.drain_s` for those in flight, then ends them as `cancelled`.
+        Leaving the block refuses new calls, waits `settings.drain_s` for those in flight, then ends them as
+        `cancelled`.
         Raises StartupError (state in use, no working ticker, other wasmtime) and UsageError.
         """
         settings = settings or HostSettings()
@@ -171,7 +172,7 @@ class Host:
         config = dict(config or {})
         if len(encoded(wire.encode, config)) > CONFIG_BYTES_MAX:
             raise UsageError(f"config is over {CONFIG_BYTES_MAX} bytes")
-        module, facts = await self._modules.get(bundle.module, effective)
+        _, facts = await self._modules.get(bundle.module, effective)
         app = App(
             app_id=manifest.app_id, release_name=manifest.version.name, release_code=manifest.version.code,
             identity=bundle.identity, signed_by=key.public_key.key_id if key else None,
@@ -186,7 +187,8 @@ class Host:
         return app
 
     def uninstall(self, app: App | str) -> None:
-        """The program is gone for new calls and those that wait; its open prompts are withdrawn. Its data and orders stay."""
+        """The program is gone for new calls and those that wait; its open prompts are withdrawn. Its data and orders
+        stay."""
         program = self._registry.remove(app)
         self.prompts.withdraw_program(program.release.app.app_id)
 
@@ -206,9 +208,10 @@ class Host:
     ) -> Reply:
         """One request to a program, handled in a fresh sandbox.
 
-        `user`: whom it acts for, by the host's own id ('' for nobody). `interactive`: the user is looking at the program,
-        so prompts may open. The session's `locale` (BCP 47), `time_zone` (IANA) and `currency` (ISO 4217) are what the
-        guest reads. Cancelled, the guest is dropped at once; what it had handed to the store is done and recorded.
+        `user`: whom it acts for, by the host's own id ('' for nobody). `interactive`: the user is looking at the
+        program, so prompts may open. The session's `locale` (BCP 47), `time_zone` (IANA) and `currency` (ISO 4217)
+        are what the guest reads. Cancelled, the guest is dropped at once; what it had handed to the store is done
+        and recorded.
 
         Raises CallRefused (nothing ran) or CallEnded with a receipt, by how it ended.
         """
@@ -219,7 +222,9 @@ class Host:
             try:
                 error, value = wire.parse_response(outcome.response, program.release.limits.message_out_bytes, 1)
             except wire.MalformedMessage as malformed:
-                outcome = Outcome(ending=Ending.PROTOCOL_VIOLATION, detail=f"the guest sent no valid response: {malformed}")
+                outcome = Outcome(
+                    ending=Ending.PROTOCOL_VIOLATION, detail=f"the guest sent no valid response: {malformed}"
+                )
             else:
                 if error is None:
                     return Reply(value=value, receipt=receipt)
@@ -238,7 +243,13 @@ class Host:
         return receipt
 
     async def _run(
-        self, app: App | str, method: str, message: bytes, words: tuple[str, bool, str, str, str, str], *, notification: bool
+        self,
+        app: App | str,
+        method: str,
+        message: bytes,
+        words: tuple[str, bool, str, str, str, str],
+        *,
+        notification: bool,
     ) -> tuple[Program, Outcome, Receipt]:
         """Admission, then the executor, then the receipt: for a call that is cancelled too, if it began."""
         program = self._registry.find(app)
@@ -280,7 +291,12 @@ class Host:
             raise closed()
 
     def _session(
-        self, release: Release, program: Program, call_id: str, words: tuple[str, bool, str, str, str, str], usage: Usage
+        self,
+        release: Release,
+        program: Program,
+        call_id: str,
+        words: tuple[str, bool, str, str, str, str],
+        usage: Usage,
     ) -> CallSession:
         user, interactive, locale, time_zone, currency, trace_id = words
         app, limits = release.app, release.limits

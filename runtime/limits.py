@@ -79,53 +79,136 @@ class Limits(_Checked):
     """What one program may use. The same snapshot holds for a whole call."""
 
     # -- one call
-    cpu_us: int = _limit(50_000, "µs", "call", "cpu_exceeded", "CPU time of the guest, its start functions included",
-                         least=1_000, most=600_000_000)
-    wall_ms: int = _limit(10_000, "ms", "call", "deadline_exceeded",
-                          "time from the first slice to the answer, host calls included; stands still while a person is"
-                          " asked", least=1, most=3_600_000)
-    prompt_wait_ms: int = _limit(150_000, "ms", "call", "",
-                                 "how long one host call may wait for a person", least=0, most=600_000)
-    memory_bytes: int = _limit(16 * MIB, "bytes", "sandbox", "",
-                               "linear memory; the guest sees a refused memory.grow as -1", least=WASM_PAGE, most=MEMORY_BYTES_CEILING)
-    table_elements: int = _limit(10_000, "elements", "sandbox", "", "elements of the one table; a refused table.grow gives -1", least=0, most=TABLE_ELEMENTS_CEILING)
-    message_in_bytes: int = _limit(256 * KIB, "bytes", "message", "message_too_large", "the message given to a guest",
-                                   least=16, most=16 * MIB)
-    message_out_bytes: int = _limit(256 * KIB, "bytes", "message", "protocol_violation", "the guest's answer",
-                                    least=16, most=16 * MIB)
-    request_bytes: int = _limit(256 * KIB, "bytes", "message", "limit_exceeded", "one host call's request",
-                                least=16, most=16 * MIB)
-    response_bytes: int = _limit(256 * KIB, "bytes", "message", "limit_exceeded", "one host call's response",
-                                 least=512, most=16 * MIB)
-    log_bytes: int = _limit(64 * KIB, "bytes", "call", "", "log text kept per call; what comes after is cut with a mark",
-                            least=0, most=16 * MIB)
-    host_calls: int = _limit(256, "calls", "call", "limit_exceeded", "host calls, posted ones included", least=0, most=1_000_000)
-    posted: int = _limit(16, "requests", "call", "limit_exceeded", "requests posted and not yet waited for", least=0, most=4_096)
+    cpu_us: int = _limit(
+        50_000,
+        "µs",
+        "call",
+        "cpu_exceeded",
+        "CPU time of the guest, its start functions included",
+        least=1_000,
+        most=600_000_000,
+    )
+    wall_ms: int = _limit(
+        10_000,
+        "ms",
+        "call",
+        "deadline_exceeded",
+        "time from the first slice to the answer, host calls included; stands still while a person is asked",
+        least=1,
+        most=3_600_000,
+    )
+    prompt_wait_ms: int = _limit(
+        150_000, "ms", "call", "", "how long one host call may wait for a person", least=0, most=600_000
+    )
+    memory_bytes: int = _limit(
+        16 * MIB,
+        "bytes",
+        "sandbox",
+        "",
+        "linear memory; the guest sees a refused memory.grow as -1",
+        least=WASM_PAGE,
+        most=MEMORY_BYTES_CEILING,
+    )
+    table_elements: int = _limit(
+        10_000,
+        "elements",
+        "sandbox",
+        "",
+        "elements of the one table; a refused table.grow gives -1",
+        least=0,
+        most=TABLE_ELEMENTS_CEILING,
+    )
+    message_in_bytes: int = _limit(
+        256 * KIB, "bytes", "message", "message_too_large", "the message given to a guest", least=16, most=16 * MIB
+    )
+    message_out_bytes: int = _limit(
+        256 * KIB, "bytes", "message", "protocol_violation", "the guest's answer", least=16, most=16 * MIB
+    )
+    request_bytes: int = _limit(
+        256 * KIB, "bytes", "message", "limit_exceeded", "one host call's request", least=16, most=16 * MIB
+    )
+    response_bytes: int = _limit(
+        256 * KIB, "bytes", "message", "limit_exceeded", "one host call's response", least=512, most=16 * MIB
+    )
+    log_bytes: int = _limit(
+        64 * KIB,
+        "bytes",
+        "call",
+        "",
+        "log text kept per call; what comes after is cut with a mark",
+        least=0,
+        most=16 * MIB,
+    )
+    host_calls: int = _limit(
+        256, "calls", "call", "limit_exceeded", "host calls, posted ones included", least=0, most=1_000_000
+    )
+    posted: int = _limit(
+        16, "requests", "call", "limit_exceeded", "requests posted and not yet waited for", least=0, most=4_096
+    )
     # -- one program
-    cpu_us_per_s: int = _limit(200_000, "µs/s", "program", "rate_limited", "CPU time per second, on average",
-                               least=1_000, most=64_000_000)
-    cpu_burst_us: int = _limit(1_000_000, "µs", "program", "rate_limited", "CPU time that may be used at once",
-                               least=1_000, most=3_600_000_000)
-    calls_per_s: int = _limit(500, "calls/s", "program", "rate_limited", "calls per second, on average", most=10_000_000)
+    cpu_us_per_s: int = _limit(
+        200_000, "µs/s", "program", "rate_limited", "CPU time per second, on average", least=1_000, most=64_000_000
+    )
+    cpu_burst_us: int = _limit(
+        1_000_000, "µs", "program", "rate_limited", "CPU time that may be used at once", least=1_000, most=3_600_000_000
+    )
+    calls_per_s: int = _limit(
+        500, "calls/s", "program", "rate_limited", "calls per second, on average", most=10_000_000
+    )
     calls_burst: int = _limit(1_000, "calls", "program", "rate_limited", "calls that may come at once", most=10_000_000)
-    calls_in_flight: int = _limit(64, "calls", "program", "queue_full", "calls at once; more wait in the queue", most=100_000)
-    calls_queued: int = _limit(256, "calls", "program", "queue_full", "calls waiting; more are refused", least=0, most=100_000)
-    sandboxes: int = _limit(64, "sandboxes", "program", "queue_full", "sandboxes alive; more calls wait in the queue", most=100_000)
-    live_memory_bytes: int = _limit(256 * MIB, "bytes", "program", "queue_full",
-                                    "memory of all live sandboxes, each counted with what it may grow to (the lesser of"
-                                    " memory_bytes and the module's declared maximum)", least=WASM_PAGE, most=1 << 40)
-    held_bytes: int = _limit(8 * MIB, "bytes", "program", "overloaded",
-                             "memory the host holds for the program: queued messages, responses not taken",
-                             least=64 * KIB, most=1 << 40)
+    calls_in_flight: int = _limit(
+        64, "calls", "program", "queue_full", "calls at once; more wait in the queue", most=100_000
+    )
+    calls_queued: int = _limit(
+        256, "calls", "program", "queue_full", "calls waiting; more are refused", least=0, most=100_000
+    )
+    sandboxes: int = _limit(
+        64, "sandboxes", "program", "queue_full", "sandboxes alive; more calls wait in the queue", most=100_000
+    )
+    live_memory_bytes: int = _limit(
+        256 * MIB,
+        "bytes",
+        "program",
+        "queue_full",
+        "memory of all live sandboxes, each counted with what it may grow to (the lesser of"
+        " memory_bytes and the module's declared maximum)",
+        least=WASM_PAGE,
+        most=1 << 40,
+    )
+    held_bytes: int = _limit(
+        8 * MIB,
+        "bytes",
+        "program",
+        "overloaded",
+        "memory the host holds for the program: queued messages, responses not taken",
+        least=64 * KIB,
+        most=1 << 40,
+    )
     # -- one program and one user
-    storage_bytes: int = _limit(10 * MIB, "bytes", "program and user", "quota_exceeded", "keys and values kept", least=0, most=1 << 40)
-    storage_value_bytes: int = _limit(200 * KIB, "bytes", "program and user", "quota_exceeded", "one value, encoded", least=0, most=16 * MIB)
-    storage_keys: int = _limit(1_000, "keys", "program and user", "quota_exceeded", "keys kept", least=0, most=10_000_000)
-    payment_amount: int = _limit(200_000, "minor units", "program and user", "limit_exceeded", "one payment", least=0, most=10**12)
-    payment_day_amount: int = _limit(1_000_000, "minor units", "program and user", "limit_exceeded",
-                                     "payments of any 24 hours, per currency", least=0, most=10**15)
-    payment_hour_count: int = _limit(20, "payments", "program and user", "limit_exceeded", "payments created in any hour",
-                                     least=0, most=1_000_000)
+    storage_bytes: int = _limit(
+        10 * MIB, "bytes", "program and user", "quota_exceeded", "keys and values kept", least=0, most=1 << 40
+    )
+    storage_value_bytes: int = _limit(
+        200 * KIB, "bytes", "program and user", "quota_exceeded", "one value, encoded", least=0, most=16 * MIB
+    )
+    storage_keys: int = _limit(
+        1_000, "keys", "program and user", "quota_exceeded", "keys kept", least=0, most=10_000_000
+    )
+    payment_amount: int = _limit(
+        200_000, "minor units", "program and user", "limit_exceeded", "one payment", least=0, most=10**12
+    )
+    payment_day_amount: int = _limit(
+        1_000_000,
+        "minor units",
+        "program and user",
+        "limit_exceeded",
+        "payments of any 24 hours, per currency",
+        least=0,
+        most=10**15,
+    )
+    payment_hour_count: int = _limit(
+        20, "payments", "program and user", "limit_exceeded", "payments created in any hour", least=0, most=1_000_000
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,9 +243,24 @@ class CompileLimits(_Checked):
     """What compiling one module may use. Compilation cannot be interrupted, so a child process bears these limits."""
 
     cpu_s: int = _limit(10, "s", "compilation", "compile_limit", "CPU time of the child", most=3_600)
-    wall_ms: int = _limit(25_000, "ms", "compilation", "compile_limit", "from the start of the child to its answer",
-                          least=100, most=36_000_000)
-    memory_bytes: int = _limit(1_536 * MIB, "bytes", "compilation", "compile_limit", "address space of the child",
-                               least=256 * MIB, most=1 << 40)
-    artifact_bytes: int = _limit(32 * MIB, "bytes", "compilation", "compile_limit", "size of the compiled module",
-                                 least=4 * KIB, most=1 << 30)
+    wall_ms: int = _limit(
+        25_000,
+        "ms",
+        "compilation",
+        "compile_limit",
+        "from the start of the child to its answer",
+        least=100,
+        most=36_000_000,
+    )
+    memory_bytes: int = _limit(
+        1_536 * MIB,
+        "bytes",
+        "compilation",
+        "compile_limit",
+        "address space of the child",
+        least=256 * MIB,
+        most=1 << 40,
+    )
+    artifact_bytes: int = _limit(
+        32 * MIB, "bytes", "compilation", "compile_limit", "size of the compiled module", least=4 * KIB, most=1 << 30
+    )

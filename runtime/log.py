@@ -1,4 +1,5 @@
-"""The host's own log: structlog through the standard library's logging, so that an embedding service decides where it goes.
+"""The host's own log: structlog through the standard library's logging, so that an embedding service decides where
+it goes.
 
 Silent until that logging is configured (warnings and worse go to standard error, as Python does by itself). What a
 program logs is not here: it goes to the host's log sink.

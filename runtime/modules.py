@@ -52,7 +52,9 @@ class Modules:
         sha256 = hashlib.sha256(wasm).hexdigest()
         if compiled := self._cache.get(sha256):
             self._check(compiled.facts, limits)
-            with contextlib.suppress(ArtifactRefused):  # of a processor with other features: compiled for this one below
+            with contextlib.suppress(
+                ArtifactRefused
+            ):  # of a processor with other features: compiled for this one below
                 return self._keep(sha256, compiled), compiled.facts
         compiled = await self._compile(wasm, sha256, limits)
         self._check(compiled.facts, limits)

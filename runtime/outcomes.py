@@ -37,7 +37,9 @@ def too_large(size: int, limits: Limits) -> MessageTooLarge:
 
 
 def failed(error: Mapping[str, Any]) -> Outcome:
-    detail = f"the guest answered with an error: {ascii(error['code'])[1:-1][:64]}: {ascii(error['message'])[1:-1][:160]}"
+    detail = (
+        f"the guest answered with an error: {ascii(error['code'])[1:-1][:64]}: {ascii(error['message'])[1:-1][:160]}"
+    )
     return Outcome(ending=Ending.FAILED, detail=detail, details={"error": dict(error)})
 
 

@@ -77,7 +77,8 @@ class Registry:
             return self._programs[app_id]
         except KeyError:
             raise NotInstalled(
-                f"no program {ascii(app_id)[:140]} is installed; install its bundle first", details={"app_id": app_id[:140]}
+                f"no program {ascii(app_id)[:140]} is installed; install its bundle first",
+                details={"app_id": app_id[:140]},
             ) from None
 
     def put(self, release: Release) -> None:

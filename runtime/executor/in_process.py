@@ -1,4 +1,5 @@
-"""The executor in this process: pool, ticker, and one guest call at a time per sandbox. For the library, the CLI and tests.
+"""The executor in this process: pool, ticker, and one guest call at a time per sandbox. For the library, the CLI and
+tests.
 
 It takes a loaded module, message bytes and limits, and gives an Outcome; it knows no app, no user and no grant.
 """
@@ -60,7 +61,14 @@ class InProcessExecutor:
 
     @trio.lowlevel.enable_ki_protection
     async def run(
-        self, module: Module, message: bytes, limits: Limits, host: HostSide, usage: Usage, *, notification: bool = False
+        self,
+        module: Module,
+        message: bytes,
+        limits: Limits,
+        host: HostSide,
+        usage: Usage,
+        *,
+        notification: bool = False,
     ) -> Outcome:
         """One message in a fresh sandbox. Cancelled at any point, the guest is dropped and its slot given back."""
         if self.pool.places + self._promised >= self.pool.slots and not await self._wait_for_slot(host):
@@ -96,7 +104,9 @@ class InProcessExecutor:
     def _fault(self, **told: Any) -> Outcome:
         incident = self._new_id()
         _log.error("sandbox failed", incident=incident, **told)
-        return Outcome(ending=Ending.INTERNAL, detail=f"a fault of the host; incident {incident}", details={"incident": incident})
+        return Outcome(
+            ending=Ending.INTERNAL, detail=f"a fault of the host; incident {incident}", details={"incident": incident}
+        )
 
     def close(self) -> None:
         trio.lowlevel.remove_instrument(self.ticker)

@@ -1,10 +1,11 @@
 """Compiled modules kept between runs, and the verdicts on those that cost too much to compile.
 
 What lives here: the authenticated record of one module and engine, the key it is authenticated with, and the verdicts,
-which stay in memory: a refused bundle leaves nothing on the disk. Where records lie is artifact_shelves.py. An artifact is native code that the host will trust: it is read whole, its tag is checked
-over the very bytes that are handed out, and whatever is not exactly what this host wrote for this module and this
-engine is a miss and is removed. Nothing is ever mapped from a file. All calls are synchronous; a get takes 0.06 ms for
-15 KB, 6 to 9 ms for 3 MB (half of it the tag).
+which stay in memory: a refused bundle leaves nothing on the disk. Where records lie is artifact_shelves.py. An
+artifact is native code that the host will trust: it is read whole, its tag is checked over the very bytes that are
+handed out, and whatever is not exactly what this host wrote for this module and this engine is a miss and is
+removed. Nothing is ever mapped from a file. All calls are synchronous; a get takes 0.06 ms for 15 KB, 6 to 9 ms for
+3 MB (half of it the tag).
 """
 
 from __future__ import annotations

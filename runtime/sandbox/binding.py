@@ -9,7 +9,8 @@ Rules of this file
 - `library[name]` makes a function object of our own: the package's prototypes stay untouched, ours take ints.
 - Short calls keep the GIL (PyDLL): one that drops it may get it back 5 ms later beside a busy Python thread. Only
   `poll_free` drops it.
-- A memory's base never moves (the pool reserves its whole span). Its size only grows: a size read once is a lower bound,
+- A memory's base never moves (the pool reserves its whole span). Its size only grows: a size read once is a lower
+bound,
   read again when a check fails. Pointers from a guest are u32 and are checked by whoever uses them.
 - Traps and errors handed to us are ours to free; their text holds names chosen by the guest.
 """
@@ -46,7 +47,8 @@ SIGNATURES = {
     "wasmtime_caller_context": "wasmtime_caller* -> wasmtime_context*",
     # what runs guest code, as futures that are polled
     "wasmtime_instance_pre_instantiate_async": (
-        "wasmtime_instance_pre* wasmtime_context* wasmtime_instance* wasm_trap_t** wasmtime_error** -> wasmtime_call_future*"
+        "wasmtime_instance_pre* wasmtime_context* wasmtime_instance* wasm_trap_t** wasmtime_error**"
+        " -> wasmtime_call_future*"
     ),
     "wasmtime_func_call_async": (
         "wasmtime_context* wasmtime_func* wasmtime_val* size_t wasmtime_val* size_t wasm_trap_t** wasmtime_error**"
@@ -83,7 +85,14 @@ SIGNATURES |= {
     for name in names
 }
 
-_PLAIN: dict[str, Any] = {"void": None, "bool": c_bool, "size_t": c_size_t, "i64": c_int64, "u32": c_uint, "char*": c_char_p}
+_PLAIN: dict[str, Any] = {
+    "void": None,
+    "bool": c_bool,
+    "size_t": c_size_t,
+    "i64": c_int64,
+    "u32": c_uint,
+    "char*": c_char_p,
+}
 _WORDS = {"c_long": "i64", "c_longlong": "i64", "c_ubyte": "u8", "c_uint": "u32", "c_char": "char", "c_ulong": "size_t"}
 
 
@@ -103,7 +112,8 @@ def _word(kind: Any) -> str:
 
 
 def declared(name: str) -> str:
-    """The signature that the installed package declares, in the words of SIGNATURES; '' where it knows no such function."""
+    """The signature that the installed package declares, in the words of SIGNATURES; '' where it knows no such
+    function."""
     function = getattr(_bindings, f"_{name}", None)
     if function is None:
         return ""
@@ -131,8 +141,8 @@ def differences(signatures: dict[str, str] = SIGNATURES) -> list[str]:
 
 if _told := differences():
     raise StartupError(
-        "this version of wasmtime declares its C API otherwise than hostel was tested with; install one from the range in"
-        " pyproject.toml. " + "; ".join(_told),
+        "this version of wasmtime declares its C API otherwise than hostel was tested with; install one from the"
+        " range in pyproject.toml. " + "; ".join(_told),
         code="binding_changed",
     )
 
@@ -185,8 +195,8 @@ INCREMENT_EPOCH = ctypes.cast(_HELD["wasmtime_engine_increment_epoch"], c_void_p
 """Address of the function a ticker's signal stub jumps to."""
 
 Import = ctypes.CFUNCTYPE(None, c_void_p, c_void_p, c_void_p, c_size_t, c_void_p, c_size_t, c_void_p, c_void_p)
-"""An imported function as C calls it: env, caller, arguments, count, results, count, trap, continuation. Pointers come as
-ints. It must never raise, and must fill in the continuation: an unfilled one aborts the process."""
+"""An imported function as C calls it: env, caller, arguments, count, results, count, trap, continuation. Pointers
+come as ints. It must never raise, and must fill in the continuation: an unfilled one aborts the process."""
 
 
 def address(thing: Any) -> int:

@@ -2,8 +2,9 @@
 
 Life of a fiber's place (the buffer is reused by later calls, the store never):
   open → poll until done (start functions) → find_memory → begin → poll … → finish → close
-A poll that is not done left the guest suspended: in an import if `asked` is set, else a tick took its turn away, also at
-the very first poll. `answer` readies the guest to go on. `close` is right at any point, and runs in a `finally`.
+A poll that is not done left the guest suspended: in an import if `asked` is set, else a tick took its turn away,
+also at the very first poll. `answer` readies the guest to go on. `close` is right at any point, and runs in a
+`finally`.
 
 One call at a time: nothing touches a store while its guest is polled; two threads may poll two fibers.
 """
@@ -170,7 +171,8 @@ class Fiber:
 def _on_import(
     env: int, caller: int, arguments: int, count: int, results: int, result_count: int, trap: int, continuation: int
 ) -> None:
-    """Every import: notes what was asked and suspends the guest. What it asks for is done outside, where code may raise."""
+    """Every import: notes what was asked and suspends the guest. What it asks for is done outside, where code may
+    raise."""
     fiber = Fiber.by_data[b.context_data(b.caller_context(caller))]
     fiber.words[b.FLAG // 8] = 0
     b.memmove(continuation, fiber.at + b.CONTINUATION, 24)

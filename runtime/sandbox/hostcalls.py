@@ -1,8 +1,8 @@
 """What the four imports of `hostel_v1` mean: call, post, wait, take (docs/protocol.md §4.4). Bytes in, bytes out.
 
-Order of every one: is it allowed now → are its ranges inside the memory → is it inside the call's limits → only then does
-it reach the host side. A bad pointer or a message that is no request ends the call; a limit answers with an error and the
-guest lives. The host copies only inside the import that was called, and keeps no guest pointer after it.
+Order of every one: is it allowed now → are its ranges inside the memory → is it inside the call's limits → only then
+does it reach the host side. A bad pointer or a message that is no request ends the call; a limit answers with an error
+and the guest lives. The host copies only inside the import that was called, and keeps no guest pointer after it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import trio
 from host_api.errors import ApiError, ErrorCode, limit_exceeded
 from runtime.errors import Ending
 from runtime.sandbox.fiber import Over
-from runtime.wire import HEAD_BYTES, MalformedMessage, msgid_of
+from runtime.wire import HEAD_BYTES, SCAN_BYTES, MalformedMessage, msgid_of
 
 if TYPE_CHECKING:
     from runtime.sandbox.sandbox import Sandbox
@@ -27,7 +27,8 @@ NOTHING, TIMED_OUT = -1, -2
 """What wait and take answer instead of a length."""
 FOREVER = 0x7FFF_FFFF
 REFUSED_MOST = 256
-"""Error responses kept for requests posted over the limit; a guest that goes on posting does not read them: it is over."""
+"""Error responses kept for requests posted over the limit; a guest that goes on posting does not read them: it is
+over."""
 
 SMALL_BYTES = 1_024
 """A response up to this size is kept whatever the program holds already: it may tell of an effect, as `posted` bounds
@@ -104,8 +105,8 @@ class HostCalls:
                 self._take(*_PAIR(self._sandbox.fiber.arguments))
 
     async def run_with_posts(self, run: Callable[[], Awaitable[None]]) -> None:
-        """Runs a guest that may post. Begun requests finish within the deadline after it returned, and end with it if it
-        does not return."""
+        """Runs a guest that may post. Begun requests finish within the deadline after it returned, and end with it
+        if it does not return."""
         over: Over | None = None
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
@@ -156,7 +157,8 @@ class HostCalls:
         self._nursery.start_soon(self._finish, awaited, head, responses)
 
     async def _finish(self, awaited: Awaitable[bytes | None], head: bytes, responses: int) -> None:
-        """A posted request in a task of its own. Over the deadline it leaves no response; the guest's own wait ends then."""
+        """A posted request in a task of its own. Over the deadline it leaves no response; the guest's own wait ends
+        then."""
         dropped = 1
         try:
             with self._sandbox.host.deadline.scope():
@@ -211,13 +213,16 @@ class HostCalls:
         if not self._sandbox.handling:
             raise Over(Ending.PROTOCOL_VIOLATION, "hostel_v1 was used before hostel_handle")
 
-    def _ask(self, request: bytes) -> bytes | None | Awaitable[bytes | None]:
+    def _ask(self, request: bytes) -> bytes | Awaitable[bytes | None] | None:
         sandbox = self._sandbox
         sandbox.usage.request_bytes += len(request)
         try:
             return sandbox.host.answer(request)
         except MalformedMessage as error:
             raise _no_request(error) from None
+        finally:
+            if len(request) > SCAN_BYTES:  # up to 2 ms to look through: on the guest's bill, or 256 of them were free
+                sandbox.bill()
 
     def _open(self) -> int:
         return self._begun + len(self._responses or ())
@@ -243,9 +248,13 @@ class HostCalls:
         if length > limits.request_bytes:
             error = limit_exceeded("request_bytes", limits.request_bytes, length, "bytes", "the request")
         elif usage.host_calls > limits.host_calls:
-            error = limit_exceeded("host_calls", limits.host_calls, usage.host_calls, "calls", "host calls of this call")
+            error = limit_exceeded(
+                "host_calls", limits.host_calls, usage.host_calls, "calls", "host calls of this call"
+            )
         else:
-            error = limit_exceeded("posted", limits.posted, self._open() + 1, "requests", "posted and not yet waited for")
+            error = limit_exceeded(
+                "posted", limits.posted, self._open() + 1, "requests", "posted and not yet waited for"
+            )
         usage.denials += 1
         fiber = sandbox.fiber
         fiber.check(pointer, length)
@@ -288,5 +297,3 @@ class HostCalls:
 
 def _no_request(error: MalformedMessage) -> Over:
     return Over(Ending.PROTOCOL_VIOLATION, f"the guest sent no valid request: {error}")
-
-

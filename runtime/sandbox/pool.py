@@ -64,8 +64,8 @@ class Module:
 class Pool:
     """`slots` sandboxes at once, each with up to MEMORY_BYTES_CEILING of address space reserved and none of it used.
 
-    A program whose module has data keeps fast while it has two warm slots; `keep_resident_bytes` of a slot's memory stay
-    mapped and are zeroed by hand between calls, which spares page faults. Closed by dropping it, after its ticker.
+    A program whose module has data keeps fast while it has two warm slots; `keep_resident_bytes` of a slot's memory
+    stay mapped and are zeroed by hand between calls, which spares page faults. Closed by dropping it, after its ticker.
     """
 
     def __init__(self, *, slots: int, keep_resident_bytes: int = 128 * KIB) -> None:
@@ -100,7 +100,9 @@ class Pool:
             module = wasmtime.Module.deserialize(self.engine, artifact)
             pre = self._linker.instantiate_pre(module)
         except wasmtime.WasmtimeError as error:
-            raise ArtifactRefused(f"the compiled module does not load: {ascii(str(error))[:200]}", code="internal") from None
+            raise ArtifactRefused(
+                f"the compiled module does not load: {ascii(str(error))[:200]}", code="internal"
+            ) from None
         inbox_at, inbox_size = facts.inbox or (0, 0)
         pages = facts.memory_max_pages
         return Module(

@@ -23,7 +23,8 @@ _SPIN = bytes.fromhex("0061736d0100000001040160000003020100070801047370696e00000
 
 
 def prove(pool: Pool, ticker: Ticker) -> None:
-    """Stops a spinning guest by the tick, or raises StartupError. In a thread, so that a lost tick cannot hang the host."""
+    """Stops a spinning guest by the tick, or raises StartupError. In a thread, so that a lost tick cannot hang the
+    host."""
     module = wasmtime.Module(pool.engine, _SPIN)
     instance = wasmtime.Linker(pool.engine).instantiate_pre(module)
     fiber, stopped, looked = Fiber(), threading.Event(), threading.Event()
@@ -54,8 +55,8 @@ def prove(pool: Pool, ticker: Ticker) -> None:
     fiber.forget()
     if not in_time:
         raise StartupError(
-            f"a spinning guest was not stopped within {PROOF_S * 1e3:.0f} ms of CPU time by the {ticker.kind} ticker: calls"
-            " could not be limited, so the host does not start",
+            f"a spinning guest was not stopped within {PROOF_S * 1e3:.0f} ms of CPU time by the {ticker.kind} ticker:"
+            " calls could not be limited, so the host does not start",
             code="ticker_failed",
         )
 

@@ -3,9 +3,10 @@
 Here is what a call may use and when it is over; fiber.py is how C is driven, hostcalls.py what `hostel_v1` means.
 It knows no broker: requests go to the `HostSide` it is given, as bytes.
 
-CPU time is this thread's (cpu_clock.py) over the guest's slices, read once a slice boundary; work done for the guest inside the
-sandbox (log lines, the WASI shim, refusals) runs on its bill, what the host side does does not. A guest that outlives
-its first slice is polled in another thread, so that the trio thread serves everybody else.
+CPU time is this thread's (cpu_clock.py) over the guest's slices, read once a slice boundary; work done for the guest
+inside the sandbox (log lines, the WASI shim, refusals, large requests) runs on its bill, what the host side does
+does not. A guest that outlives its first slice is polled in another thread, so that the trio thread serves everybody
+else.
 """
 
 from __future__ import annotations
@@ -55,12 +56,13 @@ class HostSide(Protocol):
 
     @property
     def deadline(self) -> Deadline: ...
-    def answer(self, request: bytes) -> bytes | None | Awaitable[bytes | None]:
+    def answer(self, request: bytes) -> bytes | Awaitable[bytes | None] | None:
         """The response; None for a notification. Raises MalformedMessage if the bytes are no request."""
         ...
 
     def refuse(self, request: bytes, error: ApiError) -> bytes | None:
-        """The response that says no, for a request that never reaches the broker. `request` may be its first bytes only."""
+        """The response that says no, for a request that never reaches the broker. `request` may be its first bytes
+        only."""
         ...
 
     def log(self, stream: int, data: bytes) -> None: ...
@@ -98,7 +100,8 @@ class Sandbox:
         self._slice = fiber.poll_free if ticker.needs_gil else fiber.poll
 
     async def handle(self, message: bytes, *, notification: bool = False) -> bytes:
-        """The guest's answer (b"" to a notification). Raises Over for every other ending, trio.Cancelled if cancelled."""
+        """The guest's answer (b"" to a notification). Raises Over for every other ending, trio.Cancelled if
+        cancelled."""
         fiber, module, limits = self.fiber, self.module, self.limits
         self._began = billed_ns()
         if module.reads_clock:
@@ -124,7 +127,7 @@ class Sandbox:
             return self._response(fiber.result, notification)
         finally:
             self._ticker.leave()
-            self._bill()
+            self.bill()
 
     def close(self) -> None:
         """Measures what is left to measure, then drops the guest."""
@@ -166,7 +169,7 @@ class Sandbox:
         fiber = self.fiber
         done = self._slice()
         while not done:
-            self._bill()
+            self.bill()
             if self._cpu_ns > self._cpu_limit_ns:
                 raise self._over_cpu()
             asked = fiber.asked
@@ -180,7 +183,7 @@ class Sandbox:
                 done = await self._preempted()
         fiber.finish()
 
-    def _bill(self) -> None:
+    def bill(self) -> None:
         now = billed_ns()
         self._cpu_ns += now - self._began
         self._began = now
@@ -226,7 +229,7 @@ class Sandbox:
                 if done or fiber.asked or self._cpu_ns > self._cpu_limit_ns or time.monotonic() > until:
                     return done
 
-    # ---- imports but hostel_v1.call, which has its place in _run ---------------------------------------------------------
+    # ---- imports but hostel_v1.call, which has its place in _run -----------------------------------------------------
     async def _import(self, number: int) -> None:
         if name := _HOSTEL.get(number):
             await self._calls.other(name)
@@ -240,7 +243,8 @@ class Sandbox:
         self.fiber.answer(errno)
 
     async def waiting(self, awaited: Awaitable[T]) -> T:
-        """Awaits what the host side does for the guest, at most to the deadline. The tick stands still, nothing is billed."""
+        """Awaits what the host side does for the guest, at most to the deadline. The tick stands still, nothing is
+        billed."""
         self._ticker.leave()
         try:
             with self.host.deadline.scope():
@@ -252,7 +256,7 @@ class Sandbox:
 
     async def returned(self, ended: Awaitable[None]) -> None:
         """Awaits the end of what the guest left behind; what others do meanwhile is not on its bill."""
-        self._bill()
+        self.bill()
         self._ticker.leave()
         try:
             with trio.CancelScope(shield=True):

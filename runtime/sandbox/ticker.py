@@ -1,8 +1,10 @@
-"""The tick that takes a guest's turn away: once a millisecond the engine's epoch goes up by one. Stands still while no guest runs.
+"""The tick that takes a guest's turn away: once a millisecond the engine's epoch goes up by one. Stands still while
+no guest runs.
 
 Best: a timer signal to one thread, whose handler is a few bytes of machine code that jump to wasmtime's increment. No
 thread, no GIL, on time beside busy threads. The timer carries its engine, so one handler serves every engine of the
-process. Where there is no such code for the processor: a Python thread, later beside busy threads (10–40 ms), and told so.
+process. Where there is no such code for the processor: a Python thread, later beside busy threads (10–40 ms), and
+told so.
 
 Rules: armed by the first guest that runs, disarmed when the event loop is about to sleep and no guest runs (setting the
 timer can cost more than a call, an idle armed one 3–5 % of a core); closed by the thread that opened it, before its
@@ -102,8 +104,8 @@ def _stub() -> bytes | None:
 
 
 class SignalTicker(Ticker):
-    """Linux: timer_create(2) with SIGEV_THREAD_ID: each timer interrupts one thread, the one that runs the guest. A tick
-    for another thread comes late when that one has to be given a processor first."""
+    """Linux: timer_create(2) with SIGEV_THREAD_ID: each timer interrupts one thread, the one that runs the guest. A
+    tick for another thread comes late when that one has to be given a processor first."""
 
     kind, needs_gil = "signal", False
     _page: mmap.mmap | None = None  # never freed: a handler stays installed for the life of the process
@@ -124,7 +126,9 @@ class SignalTicker(Ticker):
     def close(self) -> None:
         if threading.get_native_id() != self._thread:
             raise RuntimeError("a ticker is closed by the thread that opened it")
-        self._must(self._libc.timer_delete(ctypes.c_void_p(self._timer)))  # a tick still pending strikes before it returns
+        self._must(
+            self._libc.timer_delete(ctypes.c_void_p(self._timer))
+        )  # a tick still pending strikes before it returns
 
     @contextlib.contextmanager
     def elsewhere(self) -> Iterator[None]:
@@ -160,7 +164,9 @@ class SignalTicker(Ticker):
         page = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
         page.write(code)
         at = ctypes.addressof(ctypes.c_char.from_buffer(page))
-        self._must(self._libc.mprotect(ctypes.c_void_p(at), ctypes.c_size_t(mmap.PAGESIZE), mmap.PROT_READ | mmap.PROT_EXEC))
+        self._must(
+            self._libc.mprotect(ctypes.c_void_p(at), ctypes.c_size_t(mmap.PAGESIZE), mmap.PROT_READ | mmap.PROT_EXEC)
+        )
         # SA_ONSTACK: it may strike while the stack is a fiber's. SA_RESTART: system calls go on.
         action = struct.pack("<Q128xi4xQ", at, 0x1000_0000 | 0x0800_0000 | 0x4, 0)
         for signo in range(signal.SIGRTMIN + 2, signal.SIGRTMAX):

@@ -1,11 +1,12 @@
-"""The shim under `wasi_snapshot_preview1`, so that ordinary toolchains link: standard output is the log, there are no files.
+"""The shim under `wasi_snapshot_preview1`, so that ordinary toolchains link: standard output is the log, there are
+no files.
 
 Arguments and environment are empty; random comes from the host; time is that of the guest's last resume, in 1 ms steps;
 descriptors but 0–2 answer EBADF (libc ends its start-up scan on that); poll_oneoff sleeps, at most to the deadline;
 proc_exit ends the call; everything else answers ENOSYS. docs/protocol.md §4.6.
 
-A function here takes the sandbox and its arguments as unsigned ints and gives an errno, or an awaitable of one. Work done
-here runs on the guest's CPU bill. Pointers are checked where memory is touched (Fiber.check).
+A function here takes the sandbox and its arguments as unsigned ints and gives an errno, or an awaitable of one. Work
+done here runs on the guest's CPU bill. Pointers are checked where memory is touched (Fiber.check).
 """
 
 from __future__ import annotations
@@ -126,7 +127,9 @@ def _proc_exit(sandbox: Sandbox, code: int) -> int:
     raise Over(Ending.EXITED, f"the guest called proc_exit({code})", exit_code=code)
 
 
-def _poll_oneoff(sandbox: Sandbox, subscriptions_at: int, events_at: int, count: int, ready_at: int) -> int | Awaitable[int]:
+def _poll_oneoff(
+    sandbox: Sandbox, subscriptions_at: int, events_at: int, count: int, ready_at: int
+) -> int | Awaitable[int]:
     """Clocks sleep until the earliest; descriptors are always ready (0 is at its end, 1 and 2 take text)."""
     if not 1 <= count <= SUBSCRIPTIONS_MOST:
         return EINVAL

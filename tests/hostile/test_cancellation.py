@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,16 @@ async def test_a_call_cancelled_in_each_queue(opened: Opened) -> None:
 
 
 # ---- Ctrl-C ----------------------------------------------------------------------------------------------------------
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A process begun in the background by a shell ignores SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("guest", ["waits", "spins"])
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_during_a_call(artifacts: Path, guest: str) -> None:
     """It comes out of trio.run as ever; the process serves guests afterwards."""
     script = Script().call(wire.request(1, "session.sleep", {"ms": 60_000}))
