@@ -82,7 +82,7 @@ async def one_call(step: Steps, host: Host, app: App) -> None:
     await _in_sandbox(step, sandbox, message)
     response = step("sandbox: read the answer", sandbox._response, fiber.result, False)
     step("sandbox: ticker, leave", executor.ticker.leave)
-    step("sandbox: CPU clock read and billed", sandbox._bill)
+    step("sandbox: CPU clock read and billed", sandbox.bill)
     step("sandbox: close (store deleted, memory measured)", sandbox.close)
     step("executor: give the place back", executor.pool.give_place, fiber)
     outcome = step("executor: Outcome", Outcome, ending=Ending.COMPLETED, response=response)
@@ -98,7 +98,7 @@ async def one_call(step: Steps, host: Host, app: App) -> None:
 async def _in_sandbox(step: Steps, sandbox: Sandbox, message: bytes) -> None:
     """Sandbox.handle with one host call."""
     fiber, module, limits = sandbox.fiber, sandbox.module, sandbox.limits
-    step("sandbox: CPU clock read and billed", sandbox._bill)
+    step("sandbox: CPU clock read and billed", sandbox.bill)
     step("sandbox: ticker, enter", sandbox._ticker.enter)
     step(
         "fiber: open (store, limits, epoch, future)", fiber.open, module.engine_at, module.pre_at, limits.memory_bytes,
@@ -111,7 +111,7 @@ async def _in_sandbox(step: Steps, sandbox: Sandbox, message: bytes) -> None:
     sandbox.handling = True
     step("fiber: begin hostel_handle", fiber.begin, b"hostel_handle", module.inbox_at, len(message))
     _poll(step, "wasmtime: poll to the host call (one callback)", sandbox)
-    step("sandbox: CPU clock read and billed", sandbox._bill)
+    step("sandbox: CPU clock read and billed", sandbox.bill)
     await step.awaited("hostcalls: call, with the broker's answer in it", sandbox._calls.call)
     _poll(step, "wasmtime: poll to the end", sandbox)
     step("fiber: finish a future", fiber.finish)
@@ -120,7 +120,7 @@ async def _in_sandbox(step: Steps, sandbox: Sandbox, message: bytes) -> None:
 def _poll(step: Steps, name: str, sandbox: Sandbox) -> None:
     """To the end of the future, or to an import; a tick makes it two polls."""
     while not step(name, sandbox._slice) and not sandbox.fiber.asked:
-        sandbox._bill()
+        sandbox.bill()
 
 
 def broker_steps(step: Steps, host: Host, app: App) -> None:

@@ -39,7 +39,9 @@ from runtime.receipt import Receipt, Usage
 from runtime.registry import CONFIG_BYTES_MAX, App, Program, Registry, Release, effective_limits, granted, requested
 from runtime.sandbox.artifacts import ArtifactCache
 from runtime.sandbox.engine import fingerprint
+from runtime.sandbox.fiber import Over
 from runtime.sandbox.pool import Module
+from runtime.sandbox.sandbox import over_deadline
 from runtime.session import CallSession, LogSink
 from runtime.settings import HostSettings
 
@@ -47,6 +49,9 @@ _log = logger("host")
 _log_of_programs = logger("program")
 
 Params = Mapping[str, Any]
+
+TURN_NS = 200_000
+"""Calls that never wait let other tasks run this often; a checkpoint for each would cost a tenth of a call."""
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +92,7 @@ class Host:
         self._ids = sources.call_ids()
         self._closing = self._cut = False
         self._idle: trio.Event | None = None
+        self._turn_ends = 0
 
     @classmethod
     @asynccontextmanager
@@ -252,6 +258,9 @@ class Host:
         notification: bool,
     ) -> tuple[Program, Outcome, Receipt]:
         """Admission, then the executor, then the receipt: for a call that is cancelled too, if it began."""
+        if time.perf_counter_ns() > self._turn_ends:
+            await trio.lowlevel.checkpoint()
+            self._turn_ends = time.perf_counter_ns() + TURN_NS
         program = self._registry.find(app)
         release = program.release
         limits = release.limits
@@ -267,8 +276,10 @@ class Host:
         call = self._broker.open(self._session(release, program, call_id, words, usage))
         self._calls[call_id] = call
         try:
-            module = self._modules.loaded(release.module_sha256) or await self._load(release)
+            module = self._modules.loaded(release.module_sha256) or await self._load(release, call.deadline)
             outcome = await self._executor.run(module, message, limits, call, usage, notification=notification)
+        except Over as over:
+            outcome = Outcome(ending=over.ending, detail=over.detail, details=over.details)
         finally:
             del self._calls[call_id]
             call.close()
@@ -308,9 +319,11 @@ class Host:
             deadline=Deadline(wall_s=limits.wall_ms / 1_000, still_s=limits.prompt_wait_ms / 1_000),
         )  # fmt: skip
 
-    async def _load(self, release: Release) -> Module:
-        """The module is not in memory any more: from the cache, or compiled anew."""
-        return (await self._modules.get(release.wasm, release.limits))[0]
+    async def _load(self, release: Release, deadline: Deadline) -> Module:
+        """The module is not in memory any more: from the cache, or compiled anew, at most to the call's deadline."""
+        with deadline.scope():
+            return (await self._modules.get(release.wasm, release.limits))[0]
+        raise over_deadline(release.limits)
 
     # ---- the operator's side -----------------------------------------------------------------------------------------
     async def deposit(self, user: str, money: Money, *, reference: str | None = None) -> bool:

@@ -260,3 +260,22 @@ async def test_rates_follow_the_hosts_clock() -> None:
             await host.notify(app, "x")
         clock.advance(s=1)
         await host.notify(app, "x")
+
+
+async def test_calls_that_never_wait_let_others_run() -> None:
+    """Each is cheap and answered in place, so none is a checkpoint of its own; the host sees to others' turns."""
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    async with Host.open(allow_unsigned=True) as host, trio.open_nursery() as nursery:
+        app = await host.install(bundle(SILENT), limits={"calls_burst": 100_000, "cpu_burst_us": 3_600_000_000})
+        nursery.start_soon(other)
+        for _ in range(300):
+            await host.notify(app, "x")
+        nursery.cancel_scope.cancel()
+    assert turns > 20
