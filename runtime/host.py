@@ -33,12 +33,10 @@ from runtime.errors import Ending, StartupError, UsageError
 from runtime.executor.in_process import InProcessExecutor, Outcome
 from runtime.limits import MIB
 from runtime.log import logger
-from runtime.modules import Modules, memory_bytes
+from runtime.modules import Modules, artifact_cache, memory_bytes
 from runtime.outcomes import closed, encoded, ended, failed, too_large
 from runtime.receipt import Receipt, Usage
 from runtime.registry import CONFIG_BYTES_MAX, App, Program, Registry, Release, effective_limits, granted, requested
-from runtime.sandbox.artifacts import ArtifactCache
-from runtime.sandbox.engine import fingerprint
 from runtime.sandbox.fiber import Over
 from runtime.sandbox.pool import Module
 from runtime.sandbox.sandbox import over_deadline
@@ -140,7 +138,7 @@ class Host:
             executor = InProcessExecutor(settings=settings, now_us=store.now_us, new_id=new_id)
             stack.callback(executor.close)
             modules = Modules(
-                executor.load, _artifact_cache(state, settings), caps=settings.caps,
+                executor.load, artifact_cache(state, settings), caps=settings.caps,
                 compile_limits=settings.compile_limits, loaded_bytes_max=settings.loaded_bytes_max,
             )  # fmt: skip
             host = cls(
@@ -381,16 +379,6 @@ async def _tasks() -> AsyncIterator[trio.Nursery]:
         nursery.cancel_scope.cancel()
     if raised is not None:
         raise raised
-
-
-def _artifact_cache(state: Path | None, settings: HostSettings) -> ArtifactCache:
-    """Nothing is written before the first module has passed and is compiled."""
-    root = settings.cache_dir or state
-    return ArtifactCache(
-        root / "artifacts" if root else None, root / "keys" / "artifacts" if root else secrets.token_bytes(32),
-        fingerprint=fingerprint(), bytes_max=settings.cache_bytes_max,
-        artifact_bytes_max=settings.compile_limits.artifact_bytes,
-    )  # fmt: skip
 
 
 def _log_line(session: CallSession, level: str, line: str) -> None:

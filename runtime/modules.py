@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import secrets
 from collections import OrderedDict
 from collections.abc import Callable
+from pathlib import Path
 
 import trio
 
@@ -18,7 +20,9 @@ from runtime.limits import WASM_PAGE, CompileLimits, Limits, ModuleCaps, specs
 from runtime.sandbox.artifacts import ArtifactCache, Compiled
 from runtime.sandbox.checks import ModuleFacts, check_facts, check_size
 from runtime.sandbox.compiler import compile_module
+from runtime.sandbox.engine import fingerprint
 from runtime.sandbox.pool import ArtifactRefused, Module
+from runtime.settings import HostSettings
 
 
 class Modules:
@@ -106,3 +110,13 @@ def memory_bytes(facts: ModuleFacts, limits: Limits) -> int:
     if facts.memory_max_pages is None:
         return limits.memory_bytes
     return min(limits.memory_bytes, facts.memory_max_pages * WASM_PAGE)
+
+
+def artifact_cache(state: Path | None, settings: HostSettings) -> ArtifactCache:
+    """Nothing is written before the first module has passed and is compiled."""
+    root = settings.cache_dir or state
+    return ArtifactCache(
+        root / "artifacts" if root else None, root / "keys" / "artifacts" if root else secrets.token_bytes(32),
+        fingerprint=fingerprint(), bytes_max=settings.cache_bytes_max,
+        artifact_bytes_max=settings.compile_limits.artifact_bytes,
+    )  # fmt: skip
