@@ -24,6 +24,7 @@ test: $(VENV)/.test
 
 lint: $(VENV)/.lint
 	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check --quiet .
 	$(RUN) -m mypy
 
 bench: $(VENV)/.bench

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import trio
@@ -62,7 +62,8 @@ class BlockingHost:
         try:
             yield host
         finally:
-            host._token.run_sync_soon(closing.set)
+            with suppress(trio.RunFinishedError):  # a job's SystemExit ended the thread
+                host._token.run_sync_soon(closing.set)
             thread.join()
 
     def submit(self, job: Callable[[Host], Awaitable[T]]) -> Future[T]:
@@ -77,7 +78,7 @@ class BlockingHost:
             try:
                 self._nursery.start_soon(_carry_out, self._host, job, future)
             except RuntimeError:  # the nursery is closed
-                future.set_exception(HostClosed("the host is closed"))
+                _settle(future, HostClosed("the host is closed"))
 
         try:
             self._token.run_sync_soon(begin)
@@ -136,11 +137,11 @@ async def _carry_out(host: Host, job: Callable[[Host], Awaitable[T]], future: Fu
         future.add_done_callback(cancelled)
         try:
             result = await job(host)
-        except trio.Cancelled:
-            _settle(future, HostClosed("the host closed before the job was done"))
-            raise
         except Exception as error:
             _settle(future, error)
+        except BaseException:  # cancelled, alone or in the group of a nursery of the job's; a SystemExit of the job's
+            _settle(future, HostClosed("the host closed before the job was done"))
+            raise
         else:
             _settle(future, None, result)
 

@@ -287,7 +287,14 @@ def parse_response(data: bytes, bytes_max: int, msgid: int) -> tuple[Params | No
     if type(value[1]) is not int or value[1] != msgid:
         raise MalformedMessage("a response to another msgid")
     error, result = value[2], value[3]
-    _check((error, result), DEPTH_MAX)
+    if error is None and type(result) is dict:
+        for key, item in result.items():  # `_check` spelled out for the level that every response has
+            if type(key) is not str or len(key) > _SURELY_SHORT:
+                _check_key(key)
+            if type(item) not in _SCALARS:
+                _check((item,), DEPTH_MAX - 1)
+    else:
+        _check((error, result), DEPTH_MAX)
     if error is not None:
         if type(error) is not dict or type(error.get("code")) is not str or type(error.get("message")) is not str:
             raise MalformedMessage("an error is not a map with the texts code and message")

@@ -42,11 +42,13 @@ class _HostTime:
     """The injected clock, never earlier than what was said or stored before."""
 
     def __init__(self, clock: Clock, last_us: int) -> None:
-        self._clock = clock
+        self._now_us = clock.now_us
         self._last_us = last_us
 
     def now_us(self) -> int:
-        self._last_us = max(self._last_us, self._clock.now_us())
+        now_us = self._now_us()
+        if now_us > self._last_us:
+            self._last_us = now_us
         return self._last_us
 
 

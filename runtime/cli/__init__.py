@@ -45,7 +45,8 @@ def _run(words: Sequence[str]) -> int:
             raise _alone(group) from group
     except CycloptsError as error:
         wrong = " ".join(str(error).split())
-        return report.refusal(UsageError(f"{wrong} See hostel --help."), as_json)
+        page = f"hostel {error.command_chain[0]} --help" if error.command_chain else "hostel --help"
+        return report.refusal(UsageError(f"{wrong} See {page}."), as_json)
     except HostelError as error:
         return report.refusal(error, as_json)
     except KeyboardInterrupt:

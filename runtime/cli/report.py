@@ -12,7 +12,7 @@ import json
 import secrets
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TextIO
 
 from cyclopts import Parameter
 
@@ -30,6 +30,8 @@ AsJson = Annotated[bool, Parameter(name="--json", help="One JSON document on sta
 
 _PIPE_COLUMNS: Final = 160
 """Width of a table that no terminal shows."""
+_RULE: Final = "\u2500"
+"""What rich draws a line of."""
 _REFUSED: Final[tuple[tuple[type[HostelError], str], ...]] = (
     (BundleError, "bundle refused"),
     (CallRefused, "call refused"),
@@ -43,6 +45,7 @@ _NEXT: Final[Mapping[str, str]] = {
     "deadline_exceeded": "do less in one call, or allow more with --limit wall_ms=NUMBER",
     "trapped": "see the program's log lines and --receipt; memory_at_limit there tells of too little memory",
     "capability_not_granted": "grant it with --grant NAME",
+    "message_too_large": "send less, or allow more with --limit message_in_bytes=NUMBER",
     "key_unknown": "name the keyring that holds it with --keyring",
 }
 """Code of a refusal, or of the error a program answered with → what to do on this command line."""
@@ -74,14 +77,24 @@ def show_table(
     stream = sys.stderr if error else sys.stdout
     table = Table(title=Text(title) if title else None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        table.add_column(Text(column.removeprefix(">")), justify="right" if column.startswith(">") else "left")
+        table.add_column(Text(column.removeprefix(">")), justify="right" if column.startswith(">") else "left",
+                         overflow="fold")  # fmt: skip  # a hash is to be copied whole
     for row in rows:
         table.add_row(*(Text(printable(str(cell))) for cell in row))
     drawn = io.StringIO()  # rich would not let a broken pipe pass as what it is
     seen = stream.isatty()
     Console(file=drawn, force_terminal=seen, width=Console(file=stream).width if seen else _PIPE_COLUMNS).print(table)
-    lines = (line.rstrip() for line in drawn.getvalue().splitlines())
+    text = drawn.getvalue() if _writes(stream, _RULE) else drawn.getvalue().replace(_RULE, "-")
+    lines = (line.rstrip() for line in text.splitlines())
     stream.write("\n".join(line for line in lines if line) + "\n")
+
+
+def _writes(stream: TextIO, character: str) -> bool:
+    try:
+        character.encode(stream.encoding or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def show_line(text: str) -> None:

@@ -18,6 +18,7 @@ from cyclopts import Parameter
 
 from host_api.money import Money
 from runtime.bundle import Bundle, Keyring, check_policy
+from runtime.bundle.refusal import shown
 from runtime.cli import report
 from runtime.cli.receipt import show_receipt
 from runtime.cli.words import read_grants, read_limits, read_money, read_object
@@ -106,6 +107,8 @@ def run(
     params
         A JSON object, @FILE, or - for standard input; {} where it is left out.
     """
+    if params is not None and params.startswith("--"):
+        raise UsageError(f"unknown option {shown(params)}; see hostel run --help")
     bundle = Bundle.read(file)
     keyring = Keyring.load(options.keyring) if options.keyring else Keyring()
     trusted = check_policy(bundle, keyring, allow_unsigned=not options.require_signed, now_us=time.time_ns() // 1_000)

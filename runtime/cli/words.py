@@ -59,6 +59,8 @@ def read_grants(words: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 def _constraint(name: str, value: str) -> int | str | list[str]:
     if name in _LISTS:
+        if value.startswith("["):  # a prefix that nobody means; it would match no key
+            raise UsageError(f"--grant {name}={shown(value)}: write {name}=ONE,TWO without brackets")
         return value.split(",")
     return int(value) if value.isascii() and value.isdigit() else value
 
@@ -91,8 +93,8 @@ def read_object(word: str | None, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UsageError(f'{what}: a JSON {type(value).__name__}; write an object such as {{"name": "Ada"}}')
     try:
-        wire.encode(value)
-    except wire.Unencodable as error:
+        wire.decode(wire.encode(value), JSON_BYTES_MAX)
+    except (wire.Unencodable, wire.MalformedMessage) as error:
         raise UsageError(f"{what}: cannot be sent: {error}") from None
     return value
 

@@ -106,11 +106,11 @@ class Fiber:
         self.words[b.FLAG // 8] = 1
 
     # ---- memory ------------------------------------------------------------------------------------------------------
-    def find_memory(self) -> None:
-        """Where the memory is. Its base never moves; `size` is a lower bound until a check asks again."""
+    def find_memory(self, size_least: int) -> None:
+        """Where the memory is. Its base never moves; its size is at least `size_least` until a check asks again."""
         self.memory_at = self._export(b"memory", b.MEMORY)
         self.base = b.memory_data(self.context, self.memory_at)
-        self.size = b.memory_size(self.context, self.memory_at)
+        self.size = size_least
 
     def grown(self) -> int:
         """Bytes of memory now; 0 before it is known. Only while no poll runs."""
@@ -154,10 +154,12 @@ class Fiber:
     def close(self) -> None:
         """Drops the guest and gives its pool slot back. The future first, then the store."""
         self.drop()
-        for word, take in ((b.TRAP // 8, b.take_trap), (b.ERROR // 8, b.take_error)):
-            if pointer := self.words[word]:
-                self.words[word] = 0
-                take(pointer)
+        words = self.words
+        if words[b.TRAP // 8] or words[b.ERROR // 8]:
+            for word, take in ((b.TRAP // 8, b.take_trap), (b.ERROR // 8, b.take_error)):
+                if pointer := words[word]:
+                    words[word] = 0
+                    take(pointer)
         if self.store:
             b.store_delete(self.store)
             self.store = 0

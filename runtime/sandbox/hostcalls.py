@@ -18,7 +18,7 @@ import trio
 from host_api.errors import ApiError, ErrorCode, limit_exceeded
 from runtime.errors import Ending
 from runtime.sandbox.fiber import Over
-from runtime.wire import HEAD_BYTES, SCAN_BYTES, MalformedMessage, msgid_of
+from runtime.wire import HEAD_BYTES, MalformedMessage, msgid_of
 
 if TYPE_CHECKING:
     from runtime.sandbox.sandbox import Sandbox
@@ -78,7 +78,7 @@ class HostCalls:
             answered = self._ask(request)
             if isinstance(answered, bytes) or answered is None:
                 await trio.lowlevel.checkpoint_if_cancelled()
-                sandbox.resumed()
+                sandbox.read_clock()
                 response = answered
             else:
                 response = await sandbox.waiting(answered)
@@ -108,15 +108,20 @@ class HostCalls:
         """Runs a guest that may post. Begun requests finish within the deadline after it returned, and end with it
         if it does not return."""
         over: Over | None = None
-        async with trio.open_nursery() as nursery:
-            self._nursery = nursery
-            try:
-                await run()
-            except Over as error:  # not through the nursery: it would come out wrapped in a group
-                over = error
-                nursery.cancel_scope.cancel()
-            if self._begun:
-                await self._sandbox.returned(self._all_over())
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                try:
+                    await run()
+                except Over as error:  # not through the nursery: it would come out wrapped in a group
+                    over = error
+                    nursery.cancel_scope.cancel()
+                finally:
+                    self._sandbox.bill()
+                if self._begun:
+                    await self._sandbox.returned(self._all_over())
+        finally:
+            self._sandbox.resumed()  # leaving a nursery lets others run: not on the guest's bill
         if over:
             raise over
 
@@ -145,7 +150,7 @@ class HostCalls:
                 self._keep(answered, request)
             elif answered is not None:
                 self._begin(answered, request[:HEAD_BYTES])
-            sandbox.resumed()
+            sandbox.read_clock()
         fiber.answer(0)
 
     def _begin(self, awaited: Awaitable[bytes | None], head: bytes) -> None:
@@ -220,9 +225,6 @@ class HostCalls:
             return sandbox.host.answer(request)
         except MalformedMessage as error:
             raise _no_request(error) from None
-        finally:
-            if len(request) > SCAN_BYTES:  # up to 2 ms to look through: on the guest's bill, or 256 of them were free
-                sandbox.bill()
 
     def _open(self) -> int:
         return self._begun + len(self._responses or ())

@@ -3,10 +3,11 @@
 Here is what a call may use and when it is over; fiber.py is how C is driven, hostcalls.py what `hostel_v1` means.
 It knows no broker: requests go to the `HostSide` it is given, as bytes.
 
-CPU time is this thread's (cpu_clock.py) over the guest's slices, read once a slice boundary; work done for the guest
-inside the sandbox (log lines, the WASI shim, refusals, large requests) runs on its bill, what the host side does
-does not. A guest that outlives its first slice is polled in another thread, so that the trio thread serves everybody
-else.
+CPU time is this thread's (cpu_clock.py) over the guest's slices, read once a slice boundary. Work done for the guest in
+between (log lines, the WASI shim, reading requests, answering those that do not wait) runs on its bill, or a guest that
+asks and never computes would cost nothing. What the host side does while the guest waits does not, as others run then
+too: a turn of the event loop is charged for it. A guest that outlives its first slice is polled in another thread, so
+that the trio thread serves everybody else.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ T = TypeVar("T")
 
 FIRST_SLICE_NS = 1_000_000
 """CPU time after which a guest is polled off the trio thread."""
+SUSPENDED_NS = 20_000
+"""Charged for each wait: what the event loop does for it at the least, where no clock could tell whose time it is."""
 TURN_S = 0.005
 """How long a guest keeps such a thread before others get their turn."""
 
@@ -110,7 +113,7 @@ class Sandbox:
         try:
             fiber.open(module.engine_at, module.pre_at, limits.memory_bytes, limits.table_elements)
             await self._run()
-            fiber.find_memory()
+            fiber.find_memory(module.memory_bytes_min)
             if module.has_initialize:
                 fiber.begin(b"_initialize", results=0)
                 await self._run()
@@ -189,8 +192,12 @@ class Sandbox:
         self._began = now
 
     def resumed(self) -> None:
-        """After the host side worked: the guest's bill goes on from here."""
+        """After others ran: the guest's bill goes on from here."""
         self._began = billed_ns()
+        self.read_clock()
+
+    def read_clock(self) -> None:
+        """The guest's own clock moves on with each answer."""
         if self.module.reads_clock:
             self.resumed_us = self._now_us()
 
@@ -220,9 +227,10 @@ class Sandbox:
     def _turn(self) -> bool:
         """Slices in a thread of its own, without the GIL. Ends when there is something to do in the trio thread."""
         fiber, until = self.fiber, time.monotonic() + TURN_S
-        with self._ticker.here():
+        with self._ticker.here() as tick_next:
             while True:
                 trio.from_thread.check_cancelled()
+                tick_next()
                 began = billed_ns()
                 done = fiber.poll_free()
                 self._cpu_ns += billed_ns() - began
@@ -243,8 +251,10 @@ class Sandbox:
         self.fiber.answer(errno)
 
     async def waiting(self, awaited: Awaitable[T]) -> T:
-        """Awaits what the host side does for the guest, at most to the deadline. The tick stands still, nothing is
-        billed."""
+        """Awaits what the host side does for the guest, at most to the deadline. The tick stands still; SUSPENDED_NS
+        are billed, however long it takes."""
+        self.bill()
+        self._cpu_ns += SUSPENDED_NS
         self._ticker.leave()
         try:
             with self.host.deadline.scope():

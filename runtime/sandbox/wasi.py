@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 OK, EBADF, EINVAL, ENOSYS, ESPIPE = 0, 8, 28, 52, 70
 STEP_US = 1_000
-IOVECS_MOST, WRITE_MOST, RANDOM_MOST, SUBSCRIPTIONS_MOST = 64, 4_096, 65_536, 64
+IOVECS_MOST, WRITE_MOST, LINES_MOST, RANDOM_MOST, SUBSCRIPTIONS_MOST = 64, 4_096, 64, 65_536, 64
 
 _U32 = struct.Struct("<I")
 _U64 = struct.Struct("<Q")
@@ -71,7 +71,8 @@ def _random_get(sandbox: Sandbox, into: int, length: int) -> int:
 
 
 def _fd_write(sandbox: Sandbox, descriptor: int, vectors_at: int, count: int, written_at: int) -> int:
-    """A line of log, at most WRITE_MOST bytes at once: a short write, which every libc carries on."""
+    """Lines of log, at most WRITE_MOST bytes and LINES_MOST lines at once: a short write, which every libc carries on.
+    Between two writes others get their turn, and a line costs as much as hundreds of its bytes."""
     if descriptor not in (1, 2):
         return EBADF
     if count > IOVECS_MOST:
@@ -84,8 +85,11 @@ def _fd_write(sandbox: Sandbox, descriptor: int, vectors_at: int, count: int, wr
         if length and room:
             parts.append(fiber.read(pointer, min(length, room)))
             room -= len(parts[-1])
-    fiber.write(written_at, _U32.pack(WRITE_MOST - room))
-    sandbox.host.log(descriptor, b"".join(parts))
+    data = b"".join(parts)
+    if data.count(b"\n") > LINES_MOST:
+        data = data[: len(data) - len(data.split(b"\n", LINES_MOST)[-1])]
+    fiber.write(written_at, _U32.pack(len(data)))
+    sandbox.host.log(descriptor, data)
     return OK
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from time import thread_time_ns
 from typing import Any
 
 import pytest
+import trio
 
 from runtime import Ending, MessageTooLarge, ModuleError, wire
 from runtime.limits import WASM_PAGE
+from runtime.sandbox.sandbox import SUSPENDED_NS
 from tests.hostile.conftest import Opened, Site
 from tests.hostile.guests import MEMORY, PAGES, ROOM, Script, bundle, module
 
@@ -34,6 +37,60 @@ async def test_limit_cpu_us(site: Site) -> None:
     assert error.details["limit"] == "cpu_us"
     assert error.details["value"] < error.details["used"] <= receipt.usage.cpu_us + 1
     assert receipt.usage.cpu_us < needed
+
+
+LONG_WAY = b"\x94\x00\xcc\x01\xacsession.info\x81\xa1a\xdc\x0f\xc0" + bytes(0xFC0)
+"""A request that is looked through element by element: its msgid is not in the shortest form."""
+
+
+async def test_a_guest_that_only_asks_pays_for_what_it_asks(site: Site) -> None:
+    """What is answered at once is worked for in its own thread: on its bill, but for the host's part of a call."""
+    script = Script()
+    request = script.bring(LONG_WAY)
+    for _ in range(100):
+        script.step("call", request, len(LONG_WAY), ROOM, 4_096)
+    app = await site.install(cpu_us=10_000_000)
+    began = thread_time_ns()
+    told, reply = await site.reply(script, app)
+    spent_us = (thread_time_ns() - began) // 1_000
+    assert min(told) > 0
+    assert reply.receipt.usage.denials == 100
+    assert reply.receipt.usage.cpu_us > spent_us // 2
+
+
+async def test_waits_without_end_or_length_are_paid_for(site: Site) -> None:
+    """They are no host calls, and each takes a turn of the event loop."""
+    script = Script()
+    subscription = script.bring(bytes(48))  # a clock, 0 ns from now
+    for _ in range(200):
+        script.step("poll_oneoff", subscription, ROOM, 1, ROOM + 64)
+    script.post(sleep(5, 60_000))
+    for _ in range(200):
+        script.wait(0)
+    _, reply = await site.reply(script, wall_ms=2_000)
+    assert reply.receipt.usage.cpu_us >= 400 * SUSPENDED_NS // 1_000
+
+
+async def test_neighbours_at_once_are_not_on_the_bill(site: Site) -> None:
+    """All bills together are no more than the time there was: the end of a guest that may post is a turn of theirs."""
+    app = await site.install()
+    used: list[int] = []
+
+    async def call() -> None:
+        used.append((await site.reply(Script(), app))[1].receipt.usage.cpu_us)
+
+    began = thread_time_ns()
+    async with trio.open_nursery() as nursery:
+        for _ in range(32):
+            nursery.start_soon(call)
+    assert sum(used) <= (thread_time_ns() - began) // 1_000
+
+
+async def test_one_write_of_many_lines_is_a_short_one(site: Site) -> None:
+    """Thousands of lines at once would hold the event loop for all of them."""
+    written = (await site.reply(Script().print(b"\n" * 4_096).step("load", ROOM)))[0][1]
+    assert written == 64
+    assert [line for _, line in site.log.lines] == [""] * 64
 
 
 async def test_limit_wall_ms(site: Site) -> None:

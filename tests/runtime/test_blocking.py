@@ -97,6 +97,33 @@ def test_a_closed_host_answers_so() -> None:
         host.call("org.example.shop", "x")
 
 
+async def _forever_in_a_nursery(_: Any) -> None:
+    """Cancelled, it ends with a group of Cancelled, one for each of its tasks."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.sleep_forever)
+        await trio.sleep_forever()
+
+
+def test_a_job_with_tasks_of_its_own_is_answered_when_the_host_closes() -> None:
+    with BlockingHost.open() as host:
+        job = host.submit(_forever_in_a_nursery)
+    with pytest.raises(HostClosed):
+        job.result(5)
+
+
+async def _leave(_: Any) -> None:
+    raise SystemExit(3)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_job_that_leaves_the_process_leaves_nobody_waiting() -> None:
+    with BlockingHost.open() as host:
+        with pytest.raises(HostClosed):
+            host.submit(_leave).result(5)
+        with pytest.raises(HostClosed):
+            host.submit(_forever).result(5)
+
+
 def test_a_host_that_cannot_open_says_why(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no directory")
     with pytest.raises(StartupError), BlockingHost.open(tmp_path / "file"):

@@ -118,7 +118,8 @@ def test_the_keyboard_interrupts_a_call(tmp_path: Path, sample: Callable[[str], 
             _, rest = started.communicate(timeout=HANG_S)
         finally:
             started.kill()
-    assert (started.returncode, rest) == (130, "hostel: interrupted\n")
+    assert started.returncode == 130
+    assert rest.startswith("hostel: interrupted\n")  # warnings of what Ctrl-C left open may follow where they are on
 
 
 def test_the_module_is_the_console_script(tmp_path: Path) -> None:

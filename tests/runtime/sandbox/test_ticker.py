@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 
 import pytest
@@ -76,6 +77,31 @@ async def test_it_is_disarmed_when_the_event_loop_sleeps(pool: Pool) -> None:
     finally:
         trio.lowlevel.remove_instrument(tick)
         tick.close()
+
+
+def test_a_thread_that_blocks_every_signal_is_ticked_too(pool: Pool) -> None:
+    """Masks are inherited, and trio gives out worker threads that somebody else used before."""
+    blocked: list[set[int]] = []
+
+    def look(tick: SignalTicker) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        with tick.here():
+            blocked.append({int(signo) for signo in signal.pthread_sigmask(signal.SIG_BLOCK, ())})
+
+    def serve() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        tick = SignalTicker(pool.engine)
+        proof.prove(pool, tick)
+        worker = threading.Thread(target=look, args=(tick,))
+        worker.start()
+        worker.join()
+        tick.close()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    thread.join()
+    assert len(blocked) == 1
+    assert SignalTicker._signo not in blocked[0]
 
 
 def test_a_signal_ticker_is_closed_by_its_own_thread(pool: Pool) -> None:
