@@ -48,7 +48,7 @@ _log_of_programs = logger("program")
 
 Params = Mapping[str, Any]
 
-TURN_NS = 200_000
+TURN_NS = 500_000
 """Calls that never wait let other tasks run this often; a checkpoint for each would cost a tenth of a call."""
 
 

@@ -7,10 +7,13 @@ it is nobody's bill. Nothing here knows what a guest is.
 from __future__ import annotations
 
 import gc
+import resource
 import threading
 from collections.abc import Mapping
 from time import thread_time_ns
 from typing import Any
+
+_THREAD_USAGE = hasattr(resource, "RUSAGE_THREAD")  # not on macOS
 
 
 class _Collected(threading.local):
@@ -26,6 +29,11 @@ _collected = _Collected()
 def billed_ns() -> int:
     """Nanoseconds; only differences mean something, and only in one thread."""
     return thread_time_ns() - _collected.ns
+
+
+def sleeps() -> int:
+    """How often this thread gave the processor up by itself: after a guest's slice, that is waiting for the GIL."""
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw if _THREAD_USAGE else 0
 
 
 def _on_collection(phase: str, info: Mapping[str, Any]) -> None:

@@ -25,7 +25,7 @@ from runtime.limits import WASM_PAGE, Limits
 from runtime.receipt import Usage
 from runtime.sandbox import abi, wasi
 from runtime.sandbox.binding import U32
-from runtime.sandbox.cpu_clock import billed_ns
+from runtime.sandbox.cpu_clock import billed_ns, sleeps
 from runtime.sandbox.fiber import Fiber, Over
 from runtime.sandbox.hostcalls import HostCalls
 from runtime.sandbox.pool import IMPORT_NUMBERS, Module
@@ -231,9 +231,10 @@ class Sandbox:
             while True:
                 trio.from_thread.check_cancelled()
                 tick_next()
-                began = billed_ns()
+                began, slept = billed_ns(), sleeps()
                 done = fiber.poll_free()
                 self._cpu_ns += billed_ns() - began
+                self._ticker.gil_is_scarce = sleeps() - slept > 1
                 if done or fiber.asked or self._cpu_ns > self._cpu_limit_ns or time.monotonic() > until:
                     return done
 

@@ -25,7 +25,6 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from functools import partial
 from typing import Any
 
 import trio
@@ -38,11 +37,11 @@ PERIOD_S = 0.0008
 """So that a guest is stopped within 1 ms of its budget: this, and what reading the clock and going on take."""
 _PERIOD_NS = int(PERIOD_S * 1e9)
 _ON, _OFF = struct.pack("<4q", 0, _PERIOD_NS, 0, _PERIOD_NS), bytes(32)
-_AGAIN_NS = 10_000_000
-_SLICE = struct.pack("<4q", 0, _AGAIN_NS, 0, _PERIOD_NS)
-"""One tick a period after a slice began. After the slice its thread waits for the GIL, and each tick then would wake it
-for nothing, on the guest's bill; but one that strikes before the slice has begun is lost, so more follow, further
-apart."""
+_SPARSE_NS = 10_000_000
+_SPARSE = struct.pack("<4q", 0, _SPARSE_NS, 0, _PERIOD_NS)
+"""One tick a period after a slice began, then few. A thread that waits long for the GIL after its slice is woken by
+each tick for nothing, and that CPU time is on the guest's bill; but one that strikes before the slice begins is
+lost."""
 _SIGEV_THREAD_ID = 4
 
 
@@ -59,6 +58,8 @@ class Ticker(trio.abc.Instrument):
         self.engine_at = binding.address(engine.ptr())
         self.running = 0
         self.armed = False
+        self.gil_is_scarce = False
+        """Whether the thread of the last slice elsewhere had to wait for the GIL afterwards: a hint, set by its sandbox."""
 
     def enter(self) -> None:
         self.running += 1
@@ -84,7 +85,7 @@ class Ticker(trio.abc.Instrument):
         """Around a guest's turn in another thread: where `here` ticks for it, this thread's ticks may stand still."""
         return contextlib.nullcontext()
 
-    def here(self) -> AbstractContextManager[Callable[[], None]]:
+    def here(self) -> AbstractContextManager[Callable[[], object]]:
         """Ticks for a guest that is polled in the calling thread, inside the block. What it gives is to be called right
         before each slice."""
         return contextlib.nullcontext(_nothing)
@@ -153,10 +154,10 @@ class SignalTicker(Ticker):
             self.enter()
 
     @contextlib.contextmanager
-    def here(self) -> Iterator[Callable[[], None]]:
+    def here(self) -> Iterator[Callable[[], object]]:
         timer = self._create()
         try:
-            yield partial(self._settime, timer, 0, _SLICE, None)
+            yield lambda: self._settime(timer, 0, _SPARSE if self.gil_is_scarce else _ON, None)
         finally:
             self._must(self._libc.timer_delete(ctypes.c_void_p(timer)))
 
