@@ -59,7 +59,7 @@ class Ticker(trio.abc.Instrument):
         self.running = 0
         self.armed = False
         self.gil_is_scarce = False
-        """Whether the thread of the last slice elsewhere had to wait for the GIL after it: a hint, set by its sandbox."""
+        """Whether the last slice's thread had to wait for the GIL after it: a hint, set by its sandbox."""
 
     def enter(self) -> None:
         self.running += 1
