@@ -106,7 +106,7 @@ async def _in_sandbox(step: Steps, sandbox: Sandbox, message: bytes) -> None:
     )  # fmt: skip
     _poll(step, "wasmtime: instantiate", sandbox)
     step("fiber: finish a future", fiber.finish)
-    step("fiber: find memory", fiber.find_memory)
+    step("fiber: find memory", fiber.find_memory, module.memory_bytes_min)
     step("fiber: message in", fiber.write, module.inbox_at, message)
     sandbox.handling = True
     step("fiber: begin hostel_handle", fiber.begin, b"hostel_handle", module.inbox_at, len(message))
