@@ -34,7 +34,7 @@ from runtime.executor.in_process import InProcessExecutor, Outcome
 from runtime.limits import MIB
 from runtime.log import logger
 from runtime.modules import Modules, artifact_cache, memory_bytes
-from runtime.outcomes import closed, encoded, ended, failed, too_large
+from runtime.outcomes import closed, encoded, ended, failed, named, too_large
 from runtime.receipt import Receipt, Usage
 from runtime.registry import CONFIG_BYTES_MAX, App, Program, Registry, Release, effective_limits, granted, requested
 from runtime.sandbox.fiber import Over
@@ -219,7 +219,7 @@ class Host:
 
         Raises CallRefused (nothing ran) or CallEnded with a receipt, by how it ended.
         """
-        message = encoded(wire.request, 1, method, params or {})
+        message = encoded(wire.request, 1, named(method), params or {})
         session_words = (user, interactive, locale, time_zone, currency, trace_id)
         program, outcome, receipt = await self._run(app, method, message, session_words, notification=False)
         if outcome.ending is Ending.COMPLETED:
@@ -239,7 +239,7 @@ class Host:
         self, app: App | str, method: str, params: Params | None = None, *, user: str = "", trace_id: str = ""
     ) -> Receipt:
         """A notification: handled like a call, but never interactive, and the guest answers nothing."""
-        message = encoded(wire.notification, method, params or {})
+        message = encoded(wire.notification, named(method), params or {})
         words = (user, False, "en", "UTC", "CNY", trace_id)
         _, outcome, receipt = await self._run(app, method, message, words, notification=True)
         if outcome.ending is not Ending.COMPLETED:

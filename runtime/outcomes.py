@@ -25,6 +25,13 @@ def encoded(encode: Callable[..., bytes], *arguments: Any) -> bytes:
         raise UsageError(f"the parameters cannot be sent: {error}") from None
 
 
+def named(method: str) -> str:
+    """A method's name as docs/protocol.md §5.1 bounds it; a guest is not bothered with any other."""
+    if not 1 <= len(method) <= wire.METHOD_CHARS_MAX:
+        raise UsageError(f"a method's name has 1 to {wire.METHOD_CHARS_MAX} characters, this one has {len(method)}")
+    return method
+
+
 def closed() -> HostClosed:
     return HostClosed("the host is closing: no new calls")
 

@@ -279,3 +279,14 @@ async def test_calls_that_never_wait_let_others_run() -> None:
             await host.notify(app, "x")
         nursery.cancel_scope.cancel()
     assert turns > 20
+
+
+@pytest.mark.parametrize(("method", "sent"), [("", False), ("m", True), ("m" * 64, True), ("m" * 65, False)])
+async def test_a_methods_name_is_bounded_before_the_guest_sees_it(method: str, sent: bool) -> None:
+    async with Host.open(allow_unsigned=True) as host:
+        app = await host.install(bundle(SILENT))
+        if sent:
+            await host.notify(app, method)
+        else:
+            with pytest.raises(UsageError, match="1 to 64"):
+                await host.notify(app, method)
