@@ -80,7 +80,11 @@ async def _ledger(path: Path) -> AsyncIterator[Store]:
     async with open_store(path, SystemClock()) as store:
         for number in range(IN_FLIGHT):
             user = _wallet(number).owner
-            await store.write(lambda tx, user=user: ledger.deposit(tx, user=user, money=_PLENTY, reference=user))  # type: ignore[misc]
+            await store.write(
+                lambda tx, user=user: ledger.deposit(
+                    tx, user=user, money=_PLENTY, reference=user, new_salt=lambda: bytes(16)
+                )
+            )  # type: ignore[misc]
         yield store
 
 

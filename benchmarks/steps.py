@@ -13,7 +13,6 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import msgspec
 import trio
 from rich.console import Console
 from rich.table import Table
@@ -21,7 +20,6 @@ from rich.table import Table
 from benchmarks import guests
 from benchmarks.in_process import get
 from benchmarks.measure import quantile, timed
-from host_api.storage_methods import GetParams
 from runtime import App, Ending, Host, Receipt, Usage, wire
 from runtime.executor.in_process import Outcome
 from runtime.sandbox.sandbox import Sandbox
@@ -60,7 +58,7 @@ class Steps:
 
 
 async def one_call(step: Steps, host: Host, app: App) -> None:
-    """Host._run, with the clock between the steps."""
+    """Calls.run, with the clock between the steps."""
     step(_NOTHING, lambda: None)
     message = step("host: encode the message", wire.request, 1, "storage.get", {"key": "k"})
     program = step("host: find the program", host._registry.find, app)
@@ -68,10 +66,10 @@ async def one_call(step: Steps, host: Host, app: App) -> None:
     memory = release.memory_bytes
     now_us = step("host: the store's time", host._store.now_us)
     step("host: admission, enter", program.admission.enter_now, now_us, memory)
-    call_id = step("host: call id", host._ids)
+    call_id = step("host: call id", host._calls._ids)
     usage = step("host: Usage", Usage, message_in_bytes=len(message))
-    session = step("host: session with deadline", host._session, release, program, call_id, WORDS, usage)
-    call = step("broker: open", host._broker.open, session)
+    session = step("host: session with deadline", host._calls._session, release, program, call_id, WORDS, usage, None)
+    call = step("broker: open", host._calls.broker.open, session)
     module = step("host: look the module up", host._modules.loaded, release.module_sha256)
     executor = host._executor
     fiber = step("executor: take a place", executor.pool.take_place)
@@ -128,14 +126,14 @@ def broker_steps(step: Steps, host: Host, app: App) -> None:
     step(_NOTHING, lambda: None)
     program = host._registry.find(app)
     release = program.release
-    session = host._session(release, program, "0" * 32, WORDS, Usage())
-    call = host._broker.open(session)
+    session = host._calls._session(release, program, "0" * 32, WORDS, Usage(), None)
+    call = host._calls.broker.open(session)
     response = step("broker: answer, whole", call.answer, MESSAGE)
     _, method, params = step("  decode the request", wire.parse_request, MESSAGE, release.limits.request_bytes)
-    route = step("  look the method up", host._broker.routes.get, method)
-    now_us = step("  the store's time", host._broker.now_us)
+    route = step("  look the method up", host._calls.broker.routes.get, method)
+    now_us = step("  the store's time", host._calls.broker.now_us)
     step("  capability", session.authority.require, "storage", now_us)
-    values = step("  params, by their schema", msgspec.convert, params, GetParams)
+    values = step("  params, by their schema", route.convert, params)
     result = step("  service: storage.get", route.run, session, values)
     step("  encode the response", wire.response, 1, result)
     if response != wire.response(1, result):

@@ -1,35 +1,43 @@
-"""Writes the tables of docs/protocol.md from the code they describe; `--check` only says whether one is stale.
+"""Writes what the documents take from the code; `--check` only says what is stale.
 
     python docs/generate.py [--check]
 
-What lives here: how a declaration becomes rows. A table stands between `<!-- generated: name -->` and
-`<!-- /generated -->`; the text around it is written by hand. What an ending means stands here, as no code says it in a
-sentence.
+- host_api/api.schema.json: the JSON Schema of the host API, which the wheel carries too;
+- docs/reference.md: a page of it;
+- docs/protocol.md: its tables, each between `<!-- generated: name -->` and `<!-- /generated -->`; the text around them
+  is written by hand.
+
+What lives here: which files there are, and how a declaration becomes rows of the protocol. What an ending means stands
+here, as no code says it in a sentence.
 """
 
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
-
-import msgspec
-import msgspec.inspect as types
+from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from host_api.contract import Method  # noqa: E402
+from docs.reference_page import link, reference_page, table  # noqa: E402
+from host_api import schema  # noqa: E402
+from host_api.capability import CAPABILITIES  # noqa: E402
 from host_api.errors import ErrorCode  # noqa: E402
+from host_api.field_docs import field_docs  # noqa: E402
 from host_api.services import METHODS  # noqa: E402
-from runtime import errors  # noqa: E402
+from host_api.session import API_LEVEL  # noqa: E402
+from runtime import errors, wire  # noqa: E402
 from runtime.errors import CALL_ERRORS, CallEnded, Ending, HostelError  # noqa: E402
 from runtime.limits import CompileLimits, Limits, ModuleCaps, specs  # noqa: E402
 
 PROTOCOL: Final = ROOT / "docs/protocol.md"
+REFERENCE: Final = ROOT / "docs/reference.md"
+SCHEMA: Final = ROOT / "host_api" / "api.schema.json"
 _BLOCK: Final = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
 
 _WHEN: Final = {
@@ -42,16 +50,10 @@ _WHEN: Final = {
     Ending.DEADLINE_EXCEEDED: "over `wall_ms`",
     Ending.PROTOCOL_VIOLATION: "the guest broke a sentence of §4 that says so",
     Ending.CANCELLED: "the host closed; a caller who cancels sees its own cancellation",
-    Ending.REVOKED: "reserved: calls are not revoked yet",
+    Ending.REVOKED: "the program was uninstalled, or the user erased, while it ran",
     Ending.WORKER_LOST: "reserved: there are no workers yet",
     Ending.INTERNAL: "a fault of the host; `details.incident` finds it in the log",
 }
-
-
-def _table(head: str, rows: Iterator[tuple[object, ...]]) -> str:
-    columns = head.split(" | ")
-    lines = [head, " | ".join("---" for _ in columns), *(" | ".join(map(str, row)) for row in rows)]
-    return "".join(f"| {line} |\n" for line in lines)
 
 
 def _number(value: int) -> str:
@@ -71,7 +73,11 @@ def _yes(value: bool) -> str:
 def api_errors() -> str:
     """The codes that a guest is answered, in the order of their precedence."""
     rows = ((f"`{code.code}`", code.number, _yes(code.retryable), code.cure) for code in ErrorCode)
-    return _table("code | number | retryable | cure", rows)
+    answered = {code for method in METHODS for code in method.errors}
+    answered |= {*schema.OF_EVERY_METHOD, *schema.WITH_CAPABILITY}
+    reserved = [f"`{code.code}`" for code in ErrorCode if code not in answered]
+    told = f"\nReserved, answered by no method yet: {', '.join(reserved)}.\n" if reserved else ""
+    return table("code | number | retryable | cure", rows) + told
 
 
 def endings() -> str:
@@ -83,7 +89,7 @@ def endings() -> str:
             return f"`{ending}`", "–", 0, "no", _WHEN[ending]
         return f"`{ending}`", f"`{error.__name__}`", error.exit_code, _yes(error.retryable), _WHEN[ending]
 
-    return _table("ending | error | exit code | retryable | when", map(row, Ending))
+    return table("ending | error | exit code | retryable | when", map(row, Ending))
 
 
 def library_errors() -> str:
@@ -91,96 +97,69 @@ def library_errors() -> str:
     found = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, HostelError)]
     found = [kind for kind in found if not issubclass(kind, CallEnded) and kind is not HostelError]
     found.sort(key=lambda kind: (kind.exit_code, inspect.getsourcelines(kind)[1]))
-    return _table(
+    return table(
         "error | code, where none is named below | exit code | retryable",
         ((f"`{kind.__name__}`", f"`{kind.code}`", kind.exit_code, _yes(kind.retryable)) for kind in found),
     )
 
 
 # ---- limits ----------------------------------------------------------------------------------------------------------
-def _limits(table: type) -> str:
-    default = table()
+def _limits(kind: type) -> str:
+    default = kind()
     rows = (
         (
             f"`{name}`", _number(getattr(default, name)), spec.unit, _range(spec.least, spec.most), spec.scope,
             f"`{spec.error}`" if spec.error else "–", spec.text,
         )
-        for name, spec in specs(table).items()
+        for name, spec in specs(kind).items()
     )  # fmt: skip
-    return _table("limit | default | unit | bounds | scope | over it | what", rows)
+    return table("limit | default | unit | bounds | scope | over it | what", rows)
 
 
 # ---- methods ---------------------------------------------------------------------------------------------------------
 def methods() -> str:
-    return "\n".join(map(_method, METHODS))
+    """Which there are; what each takes and gives is the schema's."""
+    rows = (
+        (
+            link(method.name, "reference.md"), f"`{method.capability}`" if method.capability else "–",
+            "waits" if method.waits else "at once", method.summary,
+        )
+        for method in METHODS
+    )  # fmt: skip
+    return table("method | capability | answers | what it does", rows)
 
 
-def _method(method: Method[Any, Any]) -> str:
-    needs = f"capability `{method.capability}`" if method.capability else "no capability"
-    lines = [
-        f"### `{method.name}`\n",
-        f"{method.summary} Needs {needs}; {'waits' if method.waits else 'answers at once'}.",
-    ]
-    if method.errors:
-        lines[-1] += f" Errors: {', '.join(f'`{code.code}`' for code in method.errors)}."
-    for title, struct in (("Parameters", method.params), ("Result", method.result)):
-        fields = msgspec.structs.fields(struct)
-        lines.append(f"\n{title}: {_told(struct) if fields else 'none'}".rstrip())
-        lines += [_field(field) for field in fields]
-    return "\n".join(lines) + f"\n\nExample: `{msgspec.json.encode(method.example).decode()}`\n"
+def capabilities() -> str:
+    """What may be granted, how far, and for which methods."""
+
+    common = set.intersection(*(set(taken.items()) for taken in CAPABILITIES.values()))
+
+    def row(name: str) -> tuple[object, ...]:
+        own = [f"`{constraint}`: {told}" for constraint, told in CAPABILITIES[name].items()
+               if (constraint, told) not in common]  # fmt: skip
+        return f"`{name}`", ", ".join(f"`{m.name}`" for m in METHODS if m.capability == name), "; ".join(own)
+
+    shared = "; ".join(f"`{constraint}`: {told}" for constraint, told in sorted(common))
+    return table("capability | needed by | constraints", map(row, CAPABILITIES)) + f"\nAll of them take {shared}.\n"
 
 
-def _told(struct: type) -> str:
-    return " ".join((struct.__dict__.get("__doc__") or "").split())
+def exchange() -> str:
+    """One request and its response, byte for byte."""
+    method = next(method for method in METHODS if method.name == "storage.put")
+    parts: list[tuple[str, object, str]] = [
+        ("94", "", "request: an array of 4"), ("", 0, "kind"), ("", 1, "msgid"), ("", method.name, f'"{method.name}"'),
+        ("", method.example, _json(method.example)), ("94", "", "response: an array of 4"), ("", 1, "kind"),
+        ("", 1, "msgid"), ("", None, "no error"), ("", method.answer, _json(method.answer)),
+    ]  # fmt: skip
+    lines = [(head or wire.encode(value).hex(), told) for head, value, told in parts]
+    said = bytes.fromhex("".join(code for code, _ in lines))
+    if said != wire.request(1, method.name, method.example) + wire.response(1, dict(method.answer)):
+        raise ValueError("the parts are not the messages")
+    return "```\n" + "".join(f"{code}  {told}\n" for code, told in lines) + "```\n"
 
 
-def _field(field: msgspec.structs.FieldInfo) -> str:
-    told = _type(types.type_info(field.type))
-    if not field.required:
-        default = field.default
-        told += ", optional" if default is None else f", default `{msgspec.json.encode(default).decode()}`"
-    return f"- `{field.encode_name}`: {told}"
-
-
-def _bounds(least: int | None, most: int | None, unit: str) -> str:
-    if least is None and most is None:
-        return ""
-    if most is None:
-        return f", at least {_number(least or 0)}{unit}"
-    if least == most:
-        return f", {_number(most)}{unit}"
-    return f", {_number(least or 0)} – {_number(most)}{unit}"
-
-
-def _type(kind: types.Type) -> str:
-    match kind:
-        case types.Metadata(extra_json_schema={"description": str(told)}):
-            return f"text, {told}"
-        case types.Metadata(type=inner):
-            return _type(inner)
-        case types.IntType(ge=least, le=most):
-            return f"whole number{_bounds(least, most, '')}"
-        case types.StrType(min_length=least, max_length=most):
-            return f"text{_bounds(least, most, ' characters')}"
-        case types.BoolType():
-            return "boolean"
-        case types.AnyType():
-            return "any value"
-        case types.NoneType():
-            return "nil"
-        case types.LiteralType(values=values):
-            return "one of " + ", ".join(f"`{value}`" for value in sorted(map(str, values)))
-        case types.UnionType(types=parts):
-            return " or ".join(map(_type, sorted(parts, key=lambda part: isinstance(part, types.NoneType))))
-        case types.ListType(item_type=item) | types.VarTupleType(item_type=item):
-            return f"list of {_type(item)}"
-        case types.DictType():
-            return "map"
-        case types.StructType(cls=cls, fields=fields):
-            told = "; ".join(f"`{field.encode_name}`: {_type(field.type)}" for field in fields)
-            return f"{cls.__name__} {{{told}}}"
-        case _:
-            raise TypeError(f"no words for {kind}")
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 # ---- the file --------------------------------------------------------------------------------------------------------
@@ -189,6 +168,8 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "endings": endings,
     "library_errors": library_errors,
     "methods": methods,
+    "capabilities": capabilities,
+    "exchange": exchange,
     "limits": lambda: _limits(Limits),
     "module_caps": lambda: _limits(ModuleCaps),
     "compile_limits": lambda: _limits(CompileLimits),
@@ -200,15 +181,24 @@ def generated(text: str) -> str:
     return _BLOCK.sub(lambda found: f"{found[1]}\n{TABLES[found[2]]()}\n{found[3]}", text)
 
 
+def documents() -> dict[Path, bytes]:
+    """Every generated file as the code says it."""
+    document = schema.document(METHODS, api_level=API_LEVEL, field_docs=field_docs)
+    return {
+        SCHEMA: schema.encoded(document),
+        REFERENCE: reference_page(document).encode(),
+        PROTOCOL: generated(PROTOCOL.read_text(encoding="utf-8")).encode(),
+    }
+
+
 def main() -> int:
-    written = PROTOCOL.read_text(encoding="utf-8")
-    wanted = generated(written)
-    if wanted == written:
-        return 0
+    stale = {path: data for path, data in documents().items() if not path.exists() or path.read_bytes() != data}
     if "--check" in sys.argv[1:]:
-        print("docs/protocol.md is stale: run python docs/generate.py")
-        return 1
-    PROTOCOL.write_text(wanted, encoding="utf-8")
+        for path in stale:
+            print(f"{path.relative_to(ROOT)} is stale: run python docs/generate.py")
+        return 1 if stale else 0
+    for path, data in stale.items():
+        path.write_bytes(data)
     return 0
 
 

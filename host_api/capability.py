@@ -16,12 +16,33 @@ from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from host_api.errors import ApiError, ErrorCode
+from host_api.http.url import UrlRefused, parse_origin
 
-CAPABILITIES: Final[Mapping[str, frozenset[str]]] = {
-    "payment": frozenset({"amount_max", "day_max", "currencies", "count", "expires_at_us"}),
-    "storage": frozenset({"keys", "expires_at_us"}),
+_EXPIRY: Final = {"expires_at_us": "microseconds since the epoch; at that time the capability is gone"}
+
+CAPABILITIES: Final[Mapping[str, Mapping[str, str]]] = {
+    "payment": {
+        "amount_max": "minor units of one payment",
+        "day_max": "minor units that a user pays in any 24 hours, per currency",
+        "currencies": "ISO 4217 codes that may be asked for",
+        "count": "payments created in any hour, per user",
+        **_EXPIRY,
+    },
+    "payment.refund": {
+        "amount_max": "minor units of one refund",
+        "currencies": "ISO 4217 codes that may be refunded",
+        **_EXPIRY,
+    },
+    "storage": {"keys": "prefixes; a key must begin with one of them", **_EXPIRY},
+    "user.login": _EXPIRY,
+    "user.profile": _EXPIRY,
+    "user.phone": _EXPIRY,
+    "user.address": _EXPIRY,
+    "notify": {"count": "notifications sent to one user in any 24 hours", **_EXPIRY},
+    "http": {"hosts": "exact `host` (port 443) or `host:port`, lower case; no wildcards", **_EXPIRY},
+    "program.call": {"programs": "ids of the programs that may be called", **_EXPIRY},
 }
-"""Every capability there is → the constraints it takes."""
+"""Every capability there is → the constraints it takes, and what each means there."""
 
 NUMBER_MAX: Final = 2**53
 ENTRIES_MAX: Final = 256
@@ -51,7 +72,18 @@ def _texts(name: str, value: object) -> tuple[str, ...]:
             raise GrantError(
                 f"constraint {name}: {ascii(entry)[:100]} must be a printable text of 1 to {ENTRY_CHARS_MAX} characters"
             )
+        if name == "hosts":
+            _check_host(entry)
     return tuple(sorted(set(value)))
+
+
+def _check_host(entry: str) -> None:
+    try:
+        written = str(parse_origin(entry))
+    except UrlRefused as error:
+        raise GrantError(f"constraint hosts: {ascii(entry)[:100]}: {error}") from None
+    if written != entry:
+        raise GrantError(f"constraint hosts: write {written} for {ascii(entry)[:100]}")
 
 
 def _shortest(prefixes: tuple[str, ...]) -> tuple[str, ...]:
@@ -84,13 +116,17 @@ class Constraints:
     """How far a capability goes. None: no constraint but the program's limits. An empty tuple: nothing is allowed."""
 
     amount_max: int | None = None
-    """Minor units of one payment."""
+    """Minor units of one payment, or of one refund."""
     day_max: int | None = None
     """Minor units of all payments in any 24 hours, per currency."""
     currencies: tuple[str, ...] | None = None
     """ISO 4217 codes."""
     count: int | None = None
-    """Payments created in any hour."""
+    """Payments created in any hour; notifications sent to one user in any 24 hours."""
+    hosts: tuple[str, ...] | None = None
+    """Exact `host` (port 443) or `host:port`, lower case; no wildcards."""
+    programs: tuple[str, ...] | None = None
+    """Ids of the programs that may be called."""
     keys: tuple[str, ...] | None = None
     """Prefixes; a storage key must begin with one of them."""
     expires_at_us: int | None = None
@@ -103,7 +139,7 @@ class Constraints:
                 raise GrantError(
                     f"constraint {name} must be a whole number from 0 to {NUMBER_MAX}, not {ascii(value)[:40]}"
                 )
-        for name in ("currencies", "keys"):
+        for name in ("currencies", "keys", "hosts", "programs"):
             value = getattr(self, name)
             if value is not None:
                 texts = _texts(name, value)
@@ -116,6 +152,8 @@ class Constraints:
             day_max=_least(self.day_max, other.day_max),
             currencies=_common(self.currencies, other.currencies),
             count=_least(self.count, other.count),
+            hosts=_common(self.hosts, other.hosts),
+            programs=_common(self.programs, other.programs),
             keys=_common_prefixes(self.keys, other.keys),
             expires_at_us=_least(self.expires_at_us, other.expires_at_us),
         )
@@ -163,6 +201,10 @@ class Grants:
         """None where the capability is not among them."""
         return next((grant.constraints for grant in self.grants if grant.capability == capability), None)
 
+    def without(self, others: Grants) -> Grants:
+        """All but the capabilities that `others` names, whatever its constraints."""
+        return Grants(grants=tuple(grant for grant in self.grants if others.constraints(grant.capability) is None))
+
     def narrowed(self, other: Grants) -> Grants:
         """Only the capabilities in both, each inside the constraints of both."""
         both = ((grant, other.constraints(grant.capability)) for grant in self.grants)
@@ -205,29 +247,31 @@ NO_GRANTS: Final = Grants()
 
 
 class Authority:
-    """What one call may do: requested ∩ granted, fixed when the call began. It cannot be changed, only asked."""
+    """What calls of one release may do: requested ∩ granted. It is asked by calls in flight, so that what is taken away
+    is gone for them at once; nothing is ever added."""
 
-    __slots__ = ("_held", "_requested")
+    __slots__ = ("_above", "_held", "_requested")
 
-    def __init__(self, *, requested: Grants = NO_GRANTS, granted: Grants = NO_GRANTS) -> None:
+    def __init__(
+        self, *, requested: Grants = NO_GRANTS, granted: Grants = NO_GRANTS, above: Authority | None = None
+    ) -> None:
+        """`above`: whose authority this one came from; whatever is asked here is asked there too."""
+        self._above = above
         self._requested = frozenset(grant.capability for grant in requested)
-        self._held: dict[str, tuple[int, Constraints]] = {
-            grant.capability: (
-                _NEVER if grant.constraints.expires_at_us is None else grant.constraints.expires_at_us,
-                grant.constraints,
-            )
-            for grant in requested.narrowed(granted)
-        }
+        self._held = _held(requested.narrowed(granted))
 
     def require(self, capability: str, now_us: int) -> Constraints:
         """The constraints to stay inside. One look-up and one comparison: it is on the path of every host call.
 
-        Raises ApiError: CAPABILITY_UNDECLARED (not in the manifest), CAPABILITY_NOT_GRANTED, GRANT_EXPIRED.
+        Raises ApiError: CAPABILITY_UNDECLARED (not in the manifest), CAPABILITY_NOT_GRANTED (or revoked),
+        GRANT_EXPIRED.
         """
         held = self._held.get(capability)
-        if held is not None and now_us < held[0]:
-            return held[1]
-        raise self._refusal(capability)
+        if held is None or now_us >= held[0]:
+            raise self._refusal(capability)
+        if self._above is not None:
+            self._above.require(capability, now_us)
+        return held[1]
 
     def constraints(self, capability: str) -> Constraints:
         """For a service whose request the broker has just let pass: as `require`, but no time is looked at."""
@@ -236,13 +280,37 @@ class Authority:
             raise self._refusal(capability)
         return held[1]
 
+    def grants(self) -> Grants:
+        """What is held now."""
+        return Grants(grants=tuple(Grant(capability=name, constraints=held[1]) for name, held in self._held.items()))
+
+    def narrow(self, granted: Grants) -> None:
+        """From now on, also for calls in flight: only what `granted` has too, inside the constraints of both."""
+        self._held = _held(self.grants().narrowed(granted))
+
+    def narrowed(self, wanted: Grants) -> Authority:
+        """An authority of its own inside this one and inside `wanted`; what this one loses, that one loses too."""
+        return Authority(requested=wanted, granted=self.grants(), above=self)
+
     def _refusal(self, capability: str) -> ApiError:
         details: dict[str, Any] = {"capability": capability}
+        held = self._held.get(capability)
         if capability not in self._requested:
             code, why = ErrorCode.CAPABILITY_UNDECLARED, "is not in the manifest's req_permissions"
-        elif capability not in self._held:
-            code, why = ErrorCode.CAPABILITY_NOT_GRANTED, "was not granted by the operator"
+        elif held is None:
+            code, why = ErrorCode.CAPABILITY_NOT_GRANTED, "is not granted by the operator"
         else:
             code, why = ErrorCode.GRANT_EXPIRED, "was granted for a time that is over"
-            details["expired_at_us"] = self._held[capability][0]
+            details["expired_at_us"] = held[0]
         return ApiError(code, f"capability {capability} {why}: {code.cure}", details=details)
+
+
+def _held(grants: Grants) -> dict[str, tuple[int, Constraints]]:
+    """Capability → (until when, constraints)."""
+    return {
+        grant.capability: (
+            _NEVER if grant.constraints.expires_at_us is None else grant.constraints.expires_at_us,
+            grant.constraints,
+        )
+        for grant in grants
+    }

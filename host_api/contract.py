@@ -47,6 +47,8 @@ class Method(Generic[P, R]):
     summary: str
     example: Mapping[str, Any]
     """Parameters that pass validation."""
+    answer: Mapping[str, Any]
+    """What it may answer to them: plain values that fit `result`."""
 
 
 class CallLimits(Protocol):
@@ -66,6 +68,14 @@ class CallLimits(Protocol):
     def payment_day_amount(self) -> int: ...
     @property
     def payment_hour_count(self) -> int: ...
+    @property
+    def notices_per_day(self) -> int: ...
+    @property
+    def fetch_request_bytes(self) -> int: ...
+    @property
+    def fetch_response_bytes(self) -> int: ...
+    @property
+    def call_depth(self) -> int: ...
 
 
 class CallUsage(Protocol):
@@ -88,6 +98,36 @@ class Session(Protocol):
     @property
     def user(self) -> str:
         """The host's id of the user; '' where there is none (never None: it is part of keys)."""
+        ...
+
+    @property
+    def sector(self) -> str:
+        """Programs of one sector see one id of a user; the program's own unless its operator says otherwise."""
+        ...
+
+    @property
+    def reasons(self) -> Mapping[str, Mapping[str, str]]:
+        """Capability → language (BCP 47; '' where the manifest names none) → why the manifest asks for it."""
+        ...
+
+    @property
+    def notices(self) -> Mapping[str, Mapping[str, str]]:
+        """Id of a notice's template → language (as in `reasons`) → text with {placeholders}, from the manifest."""
+        ...
+
+    @property
+    def depth(self) -> int:
+        """0 for a call from outside, one more for each program.call on the way."""
+        ...
+
+    @property
+    def caller_app_id(self) -> str:
+        """The program whose program.call this is; '' for a call from outside."""
+        ...
+
+    @property
+    def program_name(self) -> str:
+        """The program's registered name, as people read it; from the registry, never from the guest."""
         ...
 
     @property

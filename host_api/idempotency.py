@@ -2,28 +2,32 @@
 
 What lives here: the fingerprint of a request, and the row that remembers an outcome. The row is written in the
 transaction of the effect, so there is never one without the other; a twin that comes while the first is under way
-waits for its turn at the writer and finds the row. Only outcomes of requests that were carried out are kept: a
-refusal may be tried again.
+waits for its turn at the writer and finds the row. What was carried out is kept; a refusal only where the method says
+so (`once`), else it may be tried again with its key.
 
 After the IETF draft on the Idempotency-Key header field (07) and Stripe: same key with other content is an error.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
-from host_api.contract import Codec
+from host_api.contract import Codec, Result
 from host_api.errors import ApiError, ErrorCode
 from host_api.store.protocol import Transaction
 
 RETENTION_US: Final = 7 * 24 * 3600 * 1_000_000
 """How long a key is remembered, to the microsecond. Business keys (out_trade_no) protect for ever."""
+HOUR_US: Final = 3600 * 1_000_000
+KEYS_PER_HOUR: Final = 1_000
+"""New keys of one program and user in any hour. It bounds what a program that makes up keys can fill the store with."""
 
+R = TypeVar("R", bound=Result)
 Key = Annotated[str, msgspec.Meta(pattern=r"\A[!-~]{1,64}\Z", description="1 to 64 printable ASCII characters")]
 
 
@@ -46,6 +50,73 @@ class KeyedRequest:
     key: str
     schema_version: int
     fingerprint: bytes
+
+
+def once(
+    tx: Transaction,
+    request: KeyedRequest,
+    effect: Callable[[], R],
+    *,
+    codec: Codec,
+    result: type[R],
+    keeps: frozenset[ErrorCode] = frozenset(),
+) -> R | ApiError:
+    """The effect's result, or the outcome that the key had (its field `replayed` is true then); all in one job.
+
+    A refusal with a code in `keeps` is an outcome like another: what the effect wrote is undone, the refusal is stored
+    under the key and returned, for the caller to raise when the job is committed; replayed, its details say so.
+    Raises ApiError: KEY_REUSED, RATE_LIMITED (over KEYS_PER_HOUR), and the refusals that are not kept.
+    """
+    stored = recall(tx, request)
+    if stored is not None:
+        return _replayed(codec.decode(stored), result)
+    _admit_key(tx, request)
+    if not keeps:
+        given: R | ApiError = effect()
+    else:
+        try:
+            with tx.savepoint():
+                given = effect()
+        except ApiError as error:
+            if error.code not in keeps:
+                raise
+            given = error
+    kept = {"error": given.as_wire()} if isinstance(given, ApiError) else msgspec.to_builtins(given)
+    remember(tx, request, codec.encode(kept))
+    prune(tx, 2)
+    return given
+
+
+def _replayed(kept: Any, result: type[R]) -> R | ApiError:
+    told = kept.get("error")
+    if told is None:
+        return msgspec.structs.replace(msgspec.convert(kept, result), replayed=True)
+    return ApiError(
+        ErrorCode[told["code"].upper()],
+        told["message"],
+        details={**told["details"], "replayed": True},
+        retry_after_ms=told["retry_after_ms"],
+    )
+
+
+def _admit_key(tx: Transaction, request: KeyedRequest) -> None:
+    rows = tx.execute(
+        "SELECT created_us FROM idempotency WHERE app_id = :app_id AND user_id = :user AND created_us > :since"
+        " ORDER BY created_us DESC LIMIT 1 OFFSET :before",
+        {
+            "app_id": request.app_id,
+            "user": request.user,
+            "since": tx.now_us - HOUR_US,
+            "before": KEYS_PER_HOUR - 1,
+        },
+    )
+    if rows:
+        raise ApiError(
+            ErrorCode.RATE_LIMITED,
+            f"{KEYS_PER_HOUR} keys were used in the last hour: send a request again with the key it had",
+            details={"limit": "keys_per_hour", "value": KEYS_PER_HOUR, "used": KEYS_PER_HOUR + 1, "unit": "keys"},
+            retry_after_ms=-((tx.now_us - HOUR_US - rows[0][0]) // 1000),
+        )
 
 
 def recall(tx: Transaction, request: KeyedRequest, *, retention_us: int = RETENTION_US) -> bytes | None:
@@ -98,11 +169,10 @@ def prune(tx: Transaction, at_most: int, *, retention_us: int = RETENTION_US) ->
 
     Each new row deletes two old ones at most, so that the table follows the traffic without a sweeper.
     """
-    return len(
-        tx.execute(
-            "DELETE FROM idempotency WHERE (app_id, user_id, method, key) IN ("
-            "SELECT app_id, user_id, method, key FROM idempotency WHERE created_us <= :until"
-            " ORDER BY created_us LIMIT :at_most) RETURNING 1",
-            {"until": tx.now_us - retention_us, "at_most": at_most},
-        )
+    old = tx.execute(
+        "SELECT app_id, user_id, method, key FROM idempotency WHERE created_us <= ? ORDER BY created_us LIMIT ?",
+        (tx.now_us - retention_us, at_most),
     )
+    for row in old:
+        tx.execute("DELETE FROM idempotency WHERE app_id = ? AND user_id = ? AND method = ? AND key = ?", row)
+    return len(old)

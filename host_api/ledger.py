@@ -4,18 +4,19 @@ What lives here: the rules of double entry over a `Transaction` that is handed i
 clock (the transaction's time is used), no order, no user interface: who may move what is decided by the callers.
 Every function runs inside a job of `Store.write`, `balance` also in `Store.read`.
 
-After TigerBeetle: pending → posted, voided or expired, at most once; balances as four counters; a transfer's id is
+After TigerBeetle: pending → posted or voided, at most once; balances as four counters; a transfer's id is
 made by its cause, so that a repeat collides instead of counting twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
 from typing import Final
 
+from host_api import audit
 from host_api.money import AMOUNT_MAX, EXPONENTS, Money
 from host_api.store.protocol import Transaction
 
@@ -129,12 +130,13 @@ _INSERT_TRANSFER = """
     VALUES (:id, :batch, :kind, :phase, :debit, :credit, :amount, :currency, :pending,
             :expires_us, :order_id, :refund_id, :now_us)"""
 _COVERED = "(kind = 'funding' OR credits_posted - debits_posted - debits_pending >= :amount)"
-_DEBIT = f"UPDATE accounts SET debits_posted = debits_posted + :amount WHERE id = :id AND {_COVERED} RETURNING id"
-_CREDIT = "UPDATE accounts SET credits_posted = credits_posted + :amount WHERE id = :id"
+_NAMED = "kind = :kind AND owner = :owner AND currency = :currency"
+_DEBIT = f"UPDATE accounts SET debits_posted = debits_posted + :amount WHERE {_NAMED} AND {_COVERED} RETURNING id"
+_CREDIT = f"UPDATE accounts SET credits_posted = credits_posted + :amount WHERE {_NAMED} RETURNING id"
 _HOLD_DEBIT = (
-    f"UPDATE accounts SET debits_pending = debits_pending + :amount WHERE id = :id AND {_COVERED} RETURNING id"
+    f"UPDATE accounts SET debits_pending = debits_pending + :amount WHERE {_NAMED} AND {_COVERED} RETURNING id"
 )
-_HOLD_CREDIT = "UPDATE accounts SET credits_pending = credits_pending + :amount WHERE id = :id"
+_HOLD_CREDIT = f"UPDATE accounts SET credits_pending = credits_pending + :amount WHERE {_NAMED} RETURNING id"
 _SETTLE_DEBIT = """
     UPDATE accounts SET debits_pending = debits_pending - :held, debits_posted = debits_posted + :amount
     WHERE id = :id"""
@@ -145,10 +147,6 @@ _PENDING = """
     SELECT kind, debit_account, credit_account, amount, currency, expires_us, order_id FROM transfers
     WHERE id = :id AND phase = 'pending'
       AND NOT EXISTS (SELECT 1 FROM transfers AS later WHERE later.pending_id = :id)"""
-_EXPIRED = """
-    SELECT id FROM transfers AS held WHERE phase = 'pending' AND expires_us <= :now_us
-      AND NOT EXISTS (SELECT 1 FROM transfers AS later WHERE later.pending_id = held.id)
-    ORDER BY expires_us LIMIT :at_most"""
 
 
 def _account_id(tx: Transaction, name: AccountName) -> int:
@@ -158,14 +156,29 @@ def _account_id(tx: Transaction, name: AccountName) -> int:
     return int(rows[0][0])
 
 
-def move(tx: Transaction, legs: Sequence[Leg], *, order_id: str = "", refund_id: str = "") -> None:
+def _counted(tx: Transaction, counting: str, name: AccountName, amount: int) -> int:
+    """Count the amount in one of the account's columns; the account's row. Opened if there is none yet."""
+    bindings = {"kind": name.kind.value, "owner": name.owner, "currency": name.currency, "amount": amount}
+    rows = tx.execute(counting, bindings)
+    if not rows:
+        _account_id(tx, name)
+        rows = tx.execute(counting, bindings)
+        if not rows:
+            raise InsufficientFunds(f"{name.kind} account does not cover {amount} {name.currency}")
+    return int(rows[0][0])
+
+
+def move(
+    tx: Transaction, legs: Sequence[Leg], *, order_id: str = "", refund_id: str = "", batch: bytes | None = None
+) -> None:
     """Make the transfers, all or none, in order: a later leg may spend what an earlier one brought.
 
+    `batch`: the id of the first transfer of the linked batch they belong to; their own first one by default.
     Raises InsufficientFunds. A repeat of any of them raises ConstraintViolated: callers look first.
     """
     with tx.savepoint():
         for leg in legs:
-            _record(tx, leg, Phase.SINGLE, batch=legs[0].id, order_id=order_id, refund_id=refund_id)
+            _record(tx, leg, Phase.SINGLE, batch=batch or legs[0].id, order_id=order_id, refund_id=refund_id)
 
 
 def hold(tx: Transaction, leg: Leg, *, expires_us: int, order_id: str) -> bytes:
@@ -188,11 +201,8 @@ def _record(
     refund_id: str = "",
     expires_us: int | None = None,
 ) -> None:
-    debit, credit = _account_id(tx, leg.debit), _account_id(tx, leg.credit)
     take, give = (_HOLD_DEBIT, _HOLD_CREDIT) if phase is Phase.PENDING else (_DEBIT, _CREDIT)
-    if not tx.execute(take, {"id": debit, "amount": leg.amount}):
-        raise InsufficientFunds(f"{leg.debit.kind} account does not cover {leg.amount} {leg.debit.currency}")
-    tx.execute(give, {"id": credit, "amount": leg.amount})
+    debit, credit = _counted(tx, take, leg.debit, leg.amount), _counted(tx, give, leg.credit, leg.amount)
     tx.execute(
         _INSERT_TRANSFER,
         {
@@ -220,16 +230,8 @@ def post(tx: Transaction, pending_id: bytes, amount: int) -> None:
 
 
 def void(tx: Transaction, pending_id: bytes) -> None:
-    """Give all of what is held back. Raises NotPending."""
+    """Give all of what is held back, in time or after it: nothing expires here by itself. Raises NotPending."""
     _resolve(tx, pending_id, Phase.VOID, 0)
-
-
-def expire(tx: Transaction, at_most: int) -> int:
-    """Void the holds whose time is over, oldest first; returns how many."""
-    rows = tx.execute(_EXPIRED, {"now_us": tx.now_us, "at_most": at_most})
-    for (pending_id,) in rows:
-        void(tx, pending_id)
-    return len(rows)
 
 
 def _resolve(tx: Transaction, pending_id: bytes, phase: Phase, amount: int) -> None:
@@ -244,7 +246,7 @@ def _resolve(tx: Transaction, pending_id: bytes, phase: Phase, amount: int) -> N
     with tx.savepoint():
         tx.execute(_SETTLE_DEBIT, {"id": debit, "held": held, "amount": amount})
         tx.execute(_SETTLE_CREDIT, {"id": credit, "held": held, "amount": amount})
-        resolution = sha256(b"hostel resolution 1\0" + pending_id).digest()[:16]
+        resolution = resolution_id(pending_id)
         tx.execute(
             _INSERT_TRANSFER,
             {
@@ -265,6 +267,11 @@ def _resolve(tx: Transaction, pending_id: bytes, phase: Phase, amount: int) -> N
         )
 
 
+def resolution_id(pending_id: bytes) -> bytes:
+    """Of the transfer that posts or voids a hold: there is one at most."""
+    return sha256(b"hostel resolution 1\0" + pending_id).digest()[:16]
+
+
 def balance(tx: Transaction, name: AccountName) -> Balance:
     """Zeros for an account that was never used."""
     rows = tx.execute(
@@ -276,11 +283,13 @@ def balance(tx: Transaction, name: AccountName) -> Balance:
     return Balance(posted=posted, held=held, incoming=incoming)
 
 
-def deposit(tx: Transaction, *, user: str, money: Money, reference: str) -> bool:
+def deposit(tx: Transaction, *, user: str, money: Money, reference: str, new_salt: Callable[[], bytes]) -> bool:
     """An operator's: money from the world outside into a user's wallet. `reference` makes it happen once.
 
-    True if it was made now, False if it had been made before with the same content. Raises DepositMismatch if the
-    reference was used with other content, ValueError for a reference that is empty, too long or not printable.
+    True if it was made now, False if it had been made before with the same content. The audit gets a hash of the
+    reference, the money, and the user as audit.subject, for which `new_salt` gives 16 random bytes.
+    Raises DepositMismatch if the reference was used with other content, ValueError for a reference that is empty, too
+    long or not printable.
     """
     if not 1 <= len(reference) <= REFERENCE_CHARS_MAX or not reference.isprintable():
         raise ValueError(f"a deposit's reference is 1 to {REFERENCE_CHARS_MAX} printable characters")
@@ -290,6 +299,14 @@ def deposit(tx: Transaction, *, user: str, money: Money, reference: str) -> bool
     made = tx.execute("SELECT credit_account, amount FROM transfers WHERE id = :id", {"id": leg.id})
     if not made:
         move(tx, (leg,))
+        audit.record(
+            tx,
+            "ledger.deposited",
+            reference=sha256(reference.encode()).hexdigest(),
+            amount=money.amount,
+            currency=money.currency,
+            subject=audit.subject(tx, user, new_salt),
+        )
         return True
     if made[0] != (_account_id(tx, wallet), money.amount):
         raise DepositMismatch(

@@ -15,7 +15,9 @@ class WriteParams(Params, frozen=True, kw_only=True):
     """One line. What is not printable in it is escaped, line breaks too."""
 
     level: Literal["debug", "info", "warning", "error"]
+    """How it is shown to whoever reads the log."""
     message: Annotated[str, msgspec.Meta(max_length=MESSAGE_CHARS_MAX)]
+    """The line."""
 
 
 class WriteResult(Result, frozen=True, kw_only=True):
@@ -31,6 +33,7 @@ WRITE = Method(
     waits=False,
     summary="Write one line to the program's log.",
     example={"level": "info", "message": "cart is empty"},
+    answer={},
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 V = TypeVar("V")
@@ -47,6 +47,11 @@ class ReadCache(Generic[V]):
         """Forget it, if it was kept."""
         if entry := self._entries.pop(key, None):
             self._left += entry[1]
+
+    def drop_if(self, unwanted: Callable[[Hashable], bool]) -> None:
+        """Forget every key that is unwanted; asks about all of them."""
+        for key in [key for key in self._entries if unwanted(key)]:
+            self.drop(key)
 
     def stop(self) -> None:
         """Forget everything and keep nothing any more."""

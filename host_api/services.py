@@ -1,57 +1,168 @@
 """Every concrete service, named once: this is the host API of this release.
 
-Nothing else imports them all, and they do not import each other; what they need is handed in here.
+Nothing else imports them all; what they need is handed in here. `METHODS` is what guests may ask, `Services` what the
+host itself asks of the same objects.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
-from host_api import log, session, storage_methods
+from host_api import idempotency, log, program, session, storage_methods
 from host_api.contract import Bound, Clock, Codec, Method
+from host_api.erasure.service import Erasure
+from host_api.events import delivery
+from host_api.events import methods as event_methods
+from host_api.events.service import EventService
+from host_api.http import methods as http_methods
+from host_api.http.access import HttpAccess
+from host_api.http.service import HttpService
 from host_api.log import LogService
+from host_api.notify import methods as notify_methods
+from host_api.notify import notices
+from host_api.notify.notices import Notices
+from host_api.notify.push import Announcer, Notifier
+from host_api.notify.service import NotifyService
 from host_api.payment import methods as payment_methods
-from host_api.payment.prompts import Prompts
+from host_api.payment import refund_methods, sweep
 from host_api.payment.service import PaymentService
+from host_api.program import Programs, ProgramService
+from host_api.prompts.desk import Desk
 from host_api.session import SessionService
 from host_api.storage import StorageService
-from host_api.store import Store
+from host_api.store import Store, Transaction
+from host_api.user import methods as user_methods
+from host_api.user.asking import ConsentPrompts
+from host_api.user.consent import ConsentStore
+from host_api.user.directory import Directory, EmbeddedDirectory
+from host_api.user.pairwise import PairwiseIds
+from host_api.user.service import UserService
 
 METHODS: Final[tuple[Method[Any, Any], ...]] = (
     session.INFO,
     session.SLEEP,
     log.WRITE,
+    user_methods.LOGIN,
+    user_methods.AUTHORIZE,
+    user_methods.GET_PROFILE,
+    user_methods.GET_PHONE,
+    user_methods.GET_ADDRESS,
+    user_methods.CONSENTS,
+    payment_methods.CREATE,
+    payment_methods.REQUEST,
+    payment_methods.CAPTURE,
+    payment_methods.QUERY,
+    payment_methods.CLOSE,
+    refund_methods.REFUND,
+    refund_methods.REFUND_QUERY,
+    event_methods.LIST,
+    event_methods.ACK,
     storage_methods.GET,
     storage_methods.PUT,
     storage_methods.DELETE,
     storage_methods.LIST,
     storage_methods.USAGE,
-    payment_methods.CREATE,
-    payment_methods.REQUEST,
-    payment_methods.QUERY,
+    notify_methods.REQUEST,
+    notify_methods.SEND,
+    http_methods.FETCH,
+    program.CALL,
+    program.AS_CALLER,
 )
 """All declared methods: what the reference page, the schemas and the guests' bindings are made from."""
 
 
-def build(
-    *,
-    store: Store,
-    clock: Clock,
-    codec: Codec,
-    prompts: Prompts,
-    new_order_id: Callable[[], str],
-    new_token: Callable[[], str],
-) -> Mapping[str, Bound]:
-    """Method name → what answers it. The services live as long as the mapping; what is handed in stays the caller's.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """Where a host's services get time, randomness and bytes from. All of it is injected in tests."""
 
-    `clock` is what guests are shown and grants expire by: `store` is one, that never goes back. `new_order_id` and
-    `new_token`: see PaymentService.
-    """
-    services = (
+    store: Store
+    clock: Clock
+    """What guests are shown and grants expire by: the store is one, that never goes back."""
+    codec: Codec
+    new_id: Callable[[], str]
+    """128 random bits as text."""
+    new_salt: Callable[[], bytes]
+    """See `audit.subject`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """What a platform brings along, or leaves to the host."""
+
+    directory: Directory | None = None
+    """Where users are known; None: the embedded directory."""
+    notifier: Notifier | None = None
+    """Hands notices on as they come; None: they wait to be taken."""
+    http: HttpAccess | None = None
+    """How programs reach hosts outside; None: as HttpAccess says."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """The services of one host. They live as long as this; what was handed in stays its giver's to close."""
+
+    bound: Mapping[str, Bound]
+    """Method name → what answers it."""
+    payments: PaymentService
+    users: EmbeddedDirectory
+    consents: ConsentStore
+    notices: Notices
+    announcer: Announcer
+    http: HttpService
+    erasure: Erasure
+    sweeps: tuple[Callable[[Transaction, int], int], ...]
+    """What is written down as time passes; see runtime.housekeeping."""
+
+
+def build(
+    sources: Sources,
+    outside: Outside,
+    *,
+    desk: Desk,
+    pairwise: PairwiseIds,
+    programs: Programs,
+    acknowledged: Callable[[str], None],
+) -> Services:
+    """`desk` is where users are asked; `programs` runs programs that programs call; `acknowledged` is told the program
+    whose event was acknowledged."""
+    store, clock, new_salt = sources.store, sources.clock, sources.new_salt
+    users = EmbeddedDirectory(store=store, new_salt=new_salt)
+    consents = ConsentStore(store=store, new_salt=new_salt)
+    asking = ConsentPrompts(store=store, desk=desk, consents=consents)
+    storage = StorageService(store=store, codec=sources.codec)
+    payments = PaymentService(store=store, codec=sources.codec, desk=desk, ids=sources.new_id)
+    announcer = Announcer(outside.notifier)
+    http = HttpService(access=outside.http or HttpAccess(), clock=clock)
+    answering = (
         SessionService(clock=clock),
         LogService(),
-        StorageService(store=store, codec=codec),
-        PaymentService(store=store, codec=codec, prompts=prompts, ids=new_order_id, tokens=new_token),
+        UserService(
+            clock=clock, directory=outside.directory or users, consents=consents, prompts=asking, pairwise=pairwise
+        ),
+        payments,
+        EventService(store=store, acknowledged=acknowledged),
+        storage,
+        NotifyService(
+            store=store,
+            consents=consents,
+            prompts=asking,
+            announce=announcer.announce,
+            new_id=sources.new_id,
+            new_salt=new_salt,
+        ),
+        http,
+        ProgramService(programs=programs, clock=clock),
     )
-    return {bound.method.name: bound for service in services for bound in service.bound()}
+    return Services(
+        bound={bound.method.name: bound for service in answering for bound in service.bound()},
+        payments=payments,
+        users=users,
+        consents=consents,
+        notices=Notices(store=store),
+        announcer=announcer,
+        http=http,
+        erasure=Erasure(store=store, codec=sources.codec, cache=storage, new_id=sources.new_id, new_salt=new_salt),
+        sweeps=(sweep.sweep, desk.sweep, notices.prune, delivery.prune, idempotency.prune),
+    )

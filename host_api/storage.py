@@ -12,7 +12,7 @@ Reads answer at once, `storage.get` from a bounded cache over `Store.read`. Why 
   see the value before it, as if it had read a moment earlier;
 - `Store.read` shows everything committed, so a key that went to its new value, read past the cache, never goes back;
 - a write whose outcome is unknown may still be committed later, when nobody drops the key: then the cache is stopped.
-One host has the state directory to itself, so there is no writer but these.
+One host has the state directory to itself, so there is no writer but these, and erasures, which say so (`forget`).
 """
 
 from __future__ import annotations
@@ -161,6 +161,17 @@ class StorageService:
         freed = await self._write(place, job)
         session.usage.storage_delta_bytes -= freed
         return DeleteResult(deleted=freed > 0)
+
+    # -- for an erasure, which changes values past this service
+    def forget(self, *, app_id: str | None = None, user: str | None = None) -> None:
+        """Drop what is cached of a program, or of a user: after the commit, and before anybody is told of it."""
+        self._cache.drop_if(
+            lambda place: isinstance(place, tuple) and (app_id in (None, place[0])) and (user in (None, place[1]))
+        )
+
+    def stop_caching(self) -> None:
+        """Nobody knows what was committed."""
+        self._cache.stop()
 
     async def _write(self, place: tuple[str, str, str], job: Callable[[Transaction], T]) -> T:
         try:

@@ -15,78 +15,101 @@ LIST_MAX = 500
 """Keys in one answer: 500 of the longest stay inside a response's default size and the wire's number of elements."""
 VERSION_MAX = 2**53
 
-Scope: TypeAlias = Literal["user", "program"]
+Scope: TypeAlias = Annotated[
+    Literal["user", "program"], msgspec.Meta(description="this user's values, or the program's own")
+]
 Version: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=VERSION_MAX)]
-_Key: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=KEY_BYTES_MAX)]
+_Key: TypeAlias = Annotated[
+    str,
+    msgspec.Meta(
+        min_length=1, max_length=KEY_BYTES_MAX, description="1 to 256 bytes of UTF-8 without control characters"
+    ),
+]
 _Prefix: TypeAlias = Annotated[str, msgspec.Meta(max_length=KEY_BYTES_MAX)]
 
 
 class GetParams(Params, frozen=True, kw_only=True):
-    """`key`: 1 to 256 bytes of UTF-8 without control characters. `scope`: this user's values, or the program's own."""
+    """Which value."""
 
     key: _Key
     scope: Scope = "user"
 
 
 class GetResult(Result, frozen=True, kw_only=True):
-    """`version` 0 and `value` nil where there is no such key."""
+    """The value as it is now."""
 
     found: bool
+    """False where there is no such key."""
     value: Any
+    """As it was put; nil where there is none."""
     version: int
+    """Of this value; 0 where there is none."""
 
 
 class PutParams(Params, frozen=True, kw_only=True):
-    """`if_version`: write only if the key is at this version; 0: only if there is no such key."""
+    """What to write, and over what."""
 
     key: _Key
     value: Any
+    """At most 14 levels of lists and maps."""
     scope: Scope = "user"
     if_version: Version | None = None
+    """Write only if the key is at this version; 0: only if there is no such key."""
 
 
 class PutResult(Result, frozen=True, kw_only=True):
-    """A version is never used twice in a scope, not even by a key that was deleted and written again."""
+    """That it was written."""
 
     version: int
+    """Of the value written: never used twice in a scope, not even by a key that was deleted and written again."""
 
 
 class DeleteParams(Params, frozen=True, kw_only=True):
-    """`if_version`: delete only if the key is at this version."""
+    """What to delete."""
 
     key: _Key
     scope: Scope = "user"
     if_version: Version | None = None
+    """Delete only if the key is at this version."""
 
 
 class DeleteResult(Result, frozen=True, kw_only=True):
-    """`deleted` is false where there was no such key."""
+    """Whether anything was there."""
 
     deleted: bool
+    """False where there was no such key."""
 
 
 class ListParams(Params, frozen=True, kw_only=True):
     """Keys that begin with `prefix` and come after `after`, in the order of their UTF-8 bytes."""
 
     prefix: _Prefix = ""
+    """What the keys begin with."""
     scope: Scope = "user"
     after: _Prefix = ""
+    """The last key of the page before."""
     limit: Annotated[int, msgspec.Meta(ge=1, le=LIST_MAX)] = 100
+    """Keys in one page."""
 
 
 class ListedKey(msgspec.Struct, frozen=True, kw_only=True):
-    """`bytes`: what it counts for the quota, key and encoded value."""
+    """One key, without its value."""
 
     key: str
+    """The key."""
     bytes: int
+    """What it counts for the quota: key and encoded value."""
     version: int
+    """Of its value."""
 
 
 class ListResult(Result, frozen=True, kw_only=True):
-    """`more`: ask again with `after` set to the last key."""
+    """One page."""
 
     keys: list[ListedKey]
+    """In the order of their UTF-8 bytes."""
     more: bool
+    """Ask again with `after` set to the last key."""
 
 
 class UsageParams(Params, frozen=True, kw_only=True):
@@ -99,9 +122,13 @@ class UsageResult(Result, frozen=True, kw_only=True):
     """What the scope uses and what it may use."""
 
     bytes: int
+    """Used: keys and encoded values."""
     bytes_max: int
+    """The limit storage_bytes."""
     keys: int
+    """Kept now."""
     keys_max: int
+    """The limit storage_keys."""
 
 
 _WRITE_ERRORS = (ErrorCode.GRANT_CONSTRAINT, ErrorCode.VERSION_CONFLICT, ErrorCode.BUSY, ErrorCode.UNKNOWN_OUTCOME)
@@ -115,6 +142,7 @@ GET = Method(
     waits=False,
     summary="Read one value.",
     example={"key": "cart", "scope": "user"},
+    answer={"found": True, "value": {"apple": 3}, "version": 4},
 )
 PUT = Method(
     name="storage.put",
@@ -125,6 +153,7 @@ PUT = Method(
     waits=True,
     summary="Write one value, durable when answered; with if_version only over what was read.",
     example={"key": "cart", "value": {"apple": 3}, "if_version": 0},
+    answer={"version": 5},
 )
 DELETE = Method(
     name="storage.delete",
@@ -135,6 +164,7 @@ DELETE = Method(
     waits=True,
     summary="Delete one key.",
     example={"key": "cart"},
+    answer={"deleted": True},
 )
 LIST = Method(
     name="storage.list",
@@ -145,6 +175,7 @@ LIST = Method(
     waits=False,
     summary="List keys in order, page by page.",
     example={"prefix": "orders/", "limit": 20},
+    answer={"keys": [{"key": "orders/81", "bytes": 210, "version": 3}], "more": False},
 )
 USAGE = Method(
     name="storage.usage",
@@ -155,4 +186,5 @@ USAGE = Method(
     waits=False,
     summary="Bytes and keys used, and the most there may be.",
     example={"scope": "program"},
+    answer={"bytes": 210, "bytes_max": 10_485_760, "keys": 1, "keys_max": 1_000},
 )

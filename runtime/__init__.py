@@ -11,14 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from host_api.errors import ApiError as ApiError
+    from host_api.http.access import HttpAccess as HttpAccess
     from host_api.ledger import AccountKind as AccountKind
     from host_api.ledger import AccountName as AccountName
     from host_api.money import Money as Money
-    from host_api.payment.cashier import Cashier as Cashier
-    from host_api.payment.cashier import Decision as Decision
-    from host_api.payment.cashier import Prompt as Prompt
-    from host_api.payment.cashier import ScriptedCashier as ScriptedCashier
-    from host_api.payment.cashier import TerminalCashier as TerminalCashier
+    from host_api.payment.fees import FeeTerms as FeeTerms
+    from host_api.prompts.cashier import Cashier as Cashier
+    from host_api.prompts.cashier import Decision as Decision
+    from host_api.prompts.cashier import ScriptedCashier as ScriptedCashier
+    from host_api.prompts.cashier import TerminalCashier as TerminalCashier
+    from host_api.prompts.prompt import Answer as Answer
+    from host_api.prompts.prompt import Prompt as Prompt
+    from host_api.prompts.prompt import PromptError as PromptError
+    from host_api.services import Outside as Outside
+    from host_api.user.directory import Directory as Directory
     from runtime.bundle import Bundle as Bundle
     from runtime.bundle import Keyring as Keyring
     from runtime.bundle import SigningKey as SigningKey
@@ -26,11 +32,11 @@ if TYPE_CHECKING:
     from runtime.bundle import sign as sign
     from runtime.errors import *  # noqa: F403
     from runtime.host import Host as Host
-    from runtime.host import HostStatistics as HostStatistics
     from runtime.host import Reply as Reply
     from runtime.limits import CompileLimits as CompileLimits
     from runtime.limits import Limits as Limits
     from runtime.limits import ModuleCaps as ModuleCaps
+    from runtime.operations import HostStatistics as HostStatistics
     from runtime.receipt import Receipt as Receipt
     from runtime.receipt import Usage as Usage
     from runtime.registry import App as App
@@ -38,18 +44,24 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "host_api.errors": ("ApiError",),
+    "host_api.http.access": ("HttpAccess",),
     "host_api.ledger": ("AccountKind", "AccountName"),
     "host_api.money": ("Money",),
-    "host_api.payment.cashier": ("Cashier", "Decision", "Prompt", "ScriptedCashier", "TerminalCashier"),
+    "host_api.payment.fees": ("FeeTerms",),
+    "host_api.prompts.cashier": ("Cashier", "Decision", "ScriptedCashier", "TerminalCashier"),
+    "host_api.prompts.prompt": ("Answer", "Prompt", "PromptError"),
+    "host_api.services": ("Outside",),
+    "host_api.user.directory": ("Directory",),
     "runtime.bundle": ("Bundle", "Keyring", "SigningKey", "pack", "sign"),
     "runtime.errors": (
-        "BundleError", "CallCancelled", "CallEnded", "CallRefused", "CallRevoked", "CompileLimitExceeded", "Ending",
-        "GuestExited", "GuestFailed", "GuestProtocolError", "GuestTrapped", "HostBusy", "HostClosed", "HostelError",
-        "InternalError", "ManifestError", "MessageTooLarge", "ModuleError", "NotInstalled", "QuotaExceeded",
-        "SignatureError", "StartupError", "UsageError", "WorkerLost",
+        "AnswerRefused", "BundleError", "CallCancelled", "CallEnded", "CallRefused", "CallRevoked",
+        "CompileLimitExceeded", "Ending", "GuestExited", "GuestFailed", "GuestProtocolError", "GuestTrapped",
+        "HostBusy", "HostClosed", "HostelError", "InternalError", "ManifestError", "MessageTooLarge", "ModuleError",
+        "NotInstalled", "QuotaExceeded", "SignatureError", "StartupError", "UsageError", "WorkerLost",
     ),
-    "runtime.host": ("Host", "HostStatistics", "Reply"),
+    "runtime.host": ("Host", "Reply"),
     "runtime.limits": ("CompileLimits", "Limits", "ModuleCaps"),
+    "runtime.operations": ("HostStatistics",),
     "runtime.receipt": ("Receipt", "Usage"),
     "runtime.registry": ("App",),
     "runtime.settings": ("HostSettings",),

@@ -86,6 +86,10 @@ class Admission:
         self._take(memory_bytes)
         return True
 
+    def enter_at_once(self, now_us: int, memory_bytes: int) -> bool:
+        """As `enter_now`, for who cannot wait; False: nothing was taken."""
+        return not self._queue and self._fits(memory_bytes) and self.enter_now(now_us, memory_bytes)
+
     async def wait(self, memory_bytes: int, message_bytes: int) -> None:
         """Waits for a place; first come, first served. Cancelled while waiting, nothing is taken.
 

@@ -18,7 +18,8 @@ from host_api import ledger
 from host_api.money import Money
 from runtime.bundle import Bundle
 from runtime.errors import HostClosed
-from runtime.host import Host, HostStatistics, Reply
+from runtime.host import Host, Reply
+from runtime.operations import HostStatistics
 from runtime.receipt import Receipt
 from runtime.registry import App
 
@@ -90,9 +91,13 @@ class BlockingHost:
         """See `Host.install`."""
         return self.submit(lambda host: host.install(bundle, **options)).result()
 
-    def uninstall(self, app: App | str) -> None:
+    def uninstall(self, app: App | str, *, end_calls: bool = False) -> None:
         """See `Host.uninstall`."""
-        self.submit(_now(lambda host: host.uninstall(app))).result()
+        self.submit(lambda host: host.uninstall(app, end_calls=end_calls)).result()
+
+    def revoke(self, app: App | str, *capabilities: str) -> None:
+        """See `Host.revoke`."""
+        self.submit(lambda host: host.revoke(app, *capabilities)).result()
 
     def call(self, app: App | str, method: str, params: dict[str, Any] | None = None, **options: Any) -> Reply:
         """See `Host.call`. Waits in the calling thread."""

@@ -13,14 +13,17 @@ id that the log carries too, together with the traceback.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, Final, NamedTuple, TypeAlias
+from functools import partial
+from typing import Any, Final, NamedTuple, TypeAlias, get_args
 
 import msgspec
 
 from host_api.contract import Bound, Clock, Method
 from host_api.errors import ApiError, ErrorCode, limit_exceeded
+from host_api.program import DELEGABLE
 from runtime import wire
 from runtime.deadline import Deadline
+from runtime.errors import Ending
 from runtime.log import logger
 from runtime.session import CallSession
 
@@ -37,19 +40,27 @@ Run: TypeAlias = Callable[[Any, Any], Any]
 _LEVELS: Final = {1: "info", 2: "warning"}
 
 
-class _Route(NamedTuple):
+class Route(NamedTuple):
     """What answering one method takes, looked up once a request."""
 
     run: Run
-    params: type[Any]
+    convert: Callable[[Mapping[str, Any]], Any]
+    """To the method's Params, or msgspec.ValidationError."""
     capability: str | None
     waits: bool
     cure: str
 
 
-def _route(bound: Bound) -> _Route:
+def _route(bound: Bound) -> Route:
     method = bound.method
-    return _Route(bound.run, method.params, method.capability, method.waits, _parameters(method))
+    convert = partial(msgspec.convert, type=method.params)
+    if any(_holds_bytes(f.type) for f in msgspec.structs.fields(method.params)):
+        convert = partial(convert, builtin_types=(bytes,))  # else a text passes for bytes, read as base64
+    return Route(bound.run, convert, method.capability, method.waits, _parameters(method))
+
+
+def _holds_bytes(annotation: Any) -> bool:
+    return annotation is bytes or any(_holds_bytes(part) for part in get_args(annotation))
 
 
 def _parameters(method: Method[Any, Any]) -> str:
@@ -84,6 +95,36 @@ class Broker:
         """The host side of one call. Its `close` is to be called when the call is over."""
         return BrokerCall(self, session)
 
+    async def ask(self, session: CallSession, method: str, params: Mapping[str, Any]) -> Any:
+        """A request made for a session by another one, to which it was delegated (program.as_caller). The same checks
+        in the same order. Raises ApiError, also the method's own."""
+        route = self.routes.get(method)
+        if route is None:
+            raise self.unknown(method)
+        if route.capability not in DELEGABLE:
+            raise ApiError(
+                ErrorCode.INVALID_PARAMS,
+                f"{method} cannot be delegated; what can: methods of {', '.join(sorted(DELEGABLE))}",
+                details={"path": "$.method", "problem": "not of a capability that can be delegated"},
+            )
+        result = route.run(session, self.admit(session, route, params))
+        return await result if route.waits else result
+
+    def admit(self, session: CallSession, route: Route, params: Mapping[str, Any]) -> Any:
+        """The validated parameters of a request that may be carried out. Raises ApiError."""
+        if route.capability is not None:
+            session.authority.require(route.capability, self.now_us())
+        try:
+            return route.convert(params)
+        except msgspec.ValidationError as error:
+            raise _invalid(str(error), route.cure) from None
+
+    def unknown(self, method: str) -> ApiError:
+        service = method.partition(".")[0]
+        known = self.methods_of.get(service)
+        hint = f"{service} has {known}" if known else ErrorCode.UNKNOWN_METHOD.cure
+        return ApiError(ErrorCode.UNKNOWN_METHOD, f"no method {_quoted(method)}: {hint}")
+
     def drain_refusals(self) -> Mapping[tuple[str, str, str], int]:
         """(app_id, method, code) → how often since the last drain; method '' where there is no such method."""
         drained, self._refusals = self._refusals, {}
@@ -108,30 +149,28 @@ class Broker:
 class BrokerCall:
     """What one guest call asks of the host (runtime.sandbox.sandbox.HostSide). Dead after `close`."""
 
-    __slots__ = (
-        "_broker",
-        "_outstanding",
-        "_partial",
-        "_request_max",
-        "_require",
-        "_response_max",
-        "_routes",
-        "session",
-    )
+    __slots__ = ("_broker", "_outstanding", "_partial", "_request_max", "_response_max", "_routes", "cut_as", "cut_why",
+                 "session")  # fmt: skip
 
     def __init__(self, broker: Broker, session: CallSession) -> None:
         self.session = session
         self._broker = broker
         self._routes = broker.routes
-        self._require = session.authority.require
         self._request_max = session.limits.request_bytes
         self._response_max = session.limits.response_bytes
         self._outstanding: set[int] = set()
         self._partial: dict[int, bytes] = {}
+        self.cut_as: Ending | None = None
+        self.cut_why = ""
 
     @property
     def deadline(self) -> Deadline:
         return self.session.deadline
+
+    def cut(self, ending: Ending, why: str) -> None:
+        """The call is over now, and ends so: the host closes, its program or its user is gone."""
+        self.cut_as, self.cut_why = ending, why
+        self.session.deadline.cut()
 
     # ---- requests ----------------------------------------------------------------------------------------------------
     def answer(self, request: bytes) -> bytes | Awaitable[bytes | None] | None:
@@ -147,17 +186,11 @@ class BrokerCall:
         try:
             route = self._routes.get(method)
             if route is None:
-                raise self._unknown(method)
-            run, params_type, capability, waits, cure = route
-            if capability is not None:
-                self._require(capability, self._broker.now_us())
-            try:
-                values = msgspec.convert(params, params_type)
-            except msgspec.ValidationError as error:
-                raise _invalid(str(error), cure) from None
-            if waits:
-                return self._wait(msgid, method, run, values)
-            result = run(self.session, values)
+                raise self._broker.unknown(method)
+            values = self._broker.admit(self.session, route, params)
+            if route.waits:
+                return self._wait(msgid, method, route.run, values)
+            result = route.run(self.session, values)
         except ApiError as error:
             return self._refused(msgid, method, error)
         except Exception as error:
@@ -204,12 +237,6 @@ class BrokerCall:
         if len(response) > self._response_max:
             response = wire.error_response(msgid, {**told, "message": _quoted(error.message), "details": {}})
         return response
-
-    def _unknown(self, method: str) -> ApiError:
-        service = method.partition(".")[0]
-        known = self._broker.methods_of.get(service)
-        hint = f"{service} has {known}" if known else ErrorCode.UNKNOWN_METHOD.cure
-        return ApiError(ErrorCode.UNKNOWN_METHOD, f"no method {_quoted(method)}: {hint}")
 
     def refuse(self, request: bytes, error: ApiError) -> bytes | None:
         """The response that says no, for a request over a limit of the call, which is not read: its first

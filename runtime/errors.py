@@ -148,6 +148,13 @@ class StartupError(HostelError):
     exit_code = 8
 
 
+class AnswerRefused(HostelError):
+    """A front end's answer to a prompt was not taken, or could not be carried out: see the code."""
+
+    code = "answer_refused"
+    exit_code = 19
+
+
 # ---- the call is over ------------------------------------------------------------------------------------------------
 class CallEnded(HostelError):
     """The guest is gone. `ending` says how, `receipt` what it cost; both are there for every subclass."""

@@ -206,6 +206,24 @@ class Limits(_Checked):
         least=0,
         most=10**15,
     )
+    call_depth: int = _limit(
+        4, "calls", "call", "limit_exceeded", "program.call in program.call, the first one counted", least=0, most=16
+    )
+    fetch_request_bytes: int = _limit(
+        224 * KIB, "bytes", "message", "limit_exceeded", "the body sent by http.fetch", least=0, most=16 * MIB
+    )
+    fetch_response_bytes: int = _limit(
+        224 * KIB,
+        "bytes",
+        "message",
+        "limit_exceeded",
+        "the body read by http.fetch, as received; by default it fits into response_bytes with its headers",
+        least=0,
+        most=16 * MIB,
+    )
+    notices_per_day: int = _limit(
+        20, "messages", "program and user", "limit_exceeded", "notify.send in any 24 hours", least=0, most=1_000_000
+    )
     payment_hour_count: int = _limit(
         20, "payments", "program and user", "limit_exceeded", "payments created in any hour", least=0, most=1_000_000
     )

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from runtime import wire
-from runtime.errors import CALL_ERRORS, CallEnded, Ending, HostClosed, MessageTooLarge, UsageError
+from runtime.errors import CALL_ERRORS, CallEnded, Ending, HostBusy, HostClosed, MessageTooLarge, UsageError
 from runtime.executor.in_process import Outcome
 from runtime.limits import Limits
 from runtime.receipt import Receipt
@@ -34,6 +34,10 @@ def named(method: str) -> str:
 
 def closed() -> HostClosed:
     return HostClosed("the host is closing: no new calls")
+
+
+def being_erased() -> HostBusy:
+    return HostBusy("the user is being erased: no call for them now", code="user_being_erased", retry_after_ms=1_000)
 
 
 def too_large(size: int, limits: Limits) -> MessageTooLarge:

@@ -15,6 +15,8 @@ class Usage(msgspec.Struct, kw_only=True):
     """What one call used. Filled in while it runs, by the executor (guest side) and the broker (host side)."""
 
     cpu_us: int = 0
+    called_cpu_us: int = 0
+    """CPU time of the programs it called (program.call), theirs included; counts against cpu_us like its own."""
     wall_us: int = 0
     asked_us: int = 0
     """Time in which a person was asked; not counted against the wall deadline."""
@@ -22,6 +24,7 @@ class Usage(msgspec.Struct, kw_only=True):
     memory_at_limit: bool = False
     """No further page would have fitted: a refused memory.grow looks like this from outside."""
     host_calls: int = 0
+    """Those of the programs it called included."""
     message_in_bytes: int = 0
     message_out_bytes: int = 0
     request_bytes: int = 0

@@ -43,8 +43,17 @@ class Release:
     """What one sandbox of it may grow to."""
     authority: Authority
     limits: Limits
+    program_name: str
     payee: str
+    sector: str
+    """Programs of one sector see one id of a user."""
+    reasons: Mapping[str, Mapping[str, str]]
+    """Capability → language → why the manifest asks for it; '' for a text without a language."""
+    notices: Mapping[str, Mapping[str, str]]
+    """Id → language → the template's text, in the same way."""
     config: Mapping[str, Any]
+    takes_events: bool
+    """Its manifest says that `hostel_handle` takes notifications of events."""
 
 
 class Program:
@@ -81,6 +90,11 @@ class Registry:
                 details={"app_id": app_id[:140]},
             ) from None
 
+    def takes_events(self, app_id: str) -> bool:
+        """Whether a program of that id is installed and wants to be woken for its events."""
+        program = self._programs.get(app_id)
+        return program is not None and program.release.takes_events
+
     def put(self, release: Release) -> None:
         """Installs, or replaces with a version code that is not lower: the calls in flight end under the old one."""
         app = release.app
@@ -110,6 +124,43 @@ def requested(bundle: Bundle) -> Grants:
         return parse_grants({p.name: dict(p.constraints) for p in bundle.manifest.req_permissions})
     except GrantError as error:
         raise UsageError(f"manifest.json: $.req_permissions: {error}", code="manifest_invalid") from None
+
+
+def reasons(bundle: Bundle) -> Mapping[str, Mapping[str, str]]:
+    """Why the manifest asks for each capability: what a user is shown who is asked for consent."""
+    return {asked.name: _by_language(asked.reason) for asked in bundle.manifest.req_permissions}
+
+
+def notices(bundle: Bundle) -> Mapping[str, Mapping[str, str]]:
+    """The templates of what the program may tell its users."""
+    return {notice.id: _by_language(notice.text) for notice in bundle.manifest.notices}
+
+
+def _by_language(text: str | Mapping[str, str]) -> Mapping[str, str]:
+    return {"": text} if isinstance(text, str) else dict(text)
+
+
+def authority_of(bundle: Bundle, grant: Any) -> Authority:
+    """What the release may do: requested ∩ granted.
+
+    Raises UsageError for what neither knows, and where a permission that the manifest requires is not granted: the
+    program says itself that it cannot work so.
+    """
+    given = granted(grant)
+    authority = Authority(requested=requested(bundle), granted=given)
+    missing = [
+        asked.name
+        for asked in bundle.manifest.req_permissions
+        if asked.required and given.constraints(asked.name) is None
+    ]
+    if missing:
+        raise UsageError(
+            f"the manifest requires {', '.join(missing)}, and the grant has not: grant it (--grant on the command"
+            ' line), or have the developer set "required": false',
+            code="permission_missing",
+            details={"missing": missing},
+        )
+    return authority
 
 
 def granted(grant: Any) -> Grants:

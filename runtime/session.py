@@ -7,7 +7,7 @@ from the registry and its caller's words, never from guest bytes; one a call, go
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, TypeAlias
 
 import msgspec
@@ -49,6 +49,10 @@ class CallSession(msgspec.Struct, kw_only=True, eq=False):
     release_name: str
     release_code: int
     user: str
+    sector: str
+    reasons: Mapping[str, Mapping[str, str]]
+    notices: Mapping[str, Mapping[str, str]]
+    program_name: str
     payee: str
     interactive: bool
     locale: str
@@ -62,15 +66,25 @@ class CallSession(msgspec.Struct, kw_only=True, eq=False):
     deadline: Deadline
     holdings: Holdings
     log_sink: LogSink
+    depth: int = 0
+    caller: CallSession | None = None
+    """The call that this one is inside of (program.call)."""
+    delegation: CallSession | None = None
+    """The caller's own session as far as it was passed on; what `program.as_caller` acts for. Gone with the call."""
 
     @contextmanager
     def stand_still(self) -> Iterator[None]:
-        """See `Session.stand_still`; the time goes to `usage.asked_us`."""
+        """See `Session.stand_still`; the time goes to `usage.asked_us`. The calls this one is inside of stand too."""
         try:
-            with self.deadline.stand_still():
+            with self.deadline.stand_still(), nullcontext() if self.caller is None else self.caller.stand_still():
                 yield
         finally:
             self.usage.asked_us = round(self.deadline.stood_s * 1_000_000)
+
+    @property
+    def caller_app_id(self) -> str:
+        """See `Session.caller_app_id`."""
+        return "" if self.caller is None else self.caller.app_id
 
     def log(self, level: str, text: str) -> None:
         """One line, made printable: what is not (control characters, line separators, direction marks) is escaped.

@@ -31,3 +31,8 @@ def call_ids() -> Callable[[], str]:
 
 def new_id() -> str:
     return secrets.token_hex(16)
+
+
+def new_salt() -> bytes:
+    """What host_api.audit commits to a user under."""
+    return secrets.token_bytes(16)

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from host_api.capability import Authority, parse_grants
+from host_api.capability import CAPABILITIES, Authority, parse_grants
 from runtime.deadline import Deadline
 from runtime.limits import Limits
 from runtime.receipt import Usage
@@ -78,6 +78,10 @@ def make_session(
         "release_name": "1.0.0",
         "release_code": 1,
         "user": "alice",
+        "sector": "org.example.shop",
+        "reasons": {name: {"en": f"Example Shop needs {name}."} for name in CAPABILITIES},
+        "notices": {},
+        "program_name": "Example Shop",
         "payee": "Example Shop",
         "interactive": True,
         "locale": "en-GB",
@@ -85,7 +89,7 @@ def make_session(
         "currency": "GBP",
         "config": {},
         "trace_id": "0" * 32,
-        "authority": Authority(requested=parse_grants(["storage", "payment"]), granted=parse_grants(granted)),
+        "authority": Authority(requested=parse_grants(list(CAPABILITIES)), granted=parse_grants(granted)),
         "usage": Usage(),
         "deadline": Deadline(wall_s=limits.wall_ms / 1_000, still_s=limits.prompt_wait_ms / 1_000, now=now),
         "holdings": Holdings(),

@@ -163,8 +163,8 @@ class Demo:
     def show_prompt(self, prompt: Prompt, answer: str) -> None:
         """The cashier's words, all from the host's own records but for the subject."""
         self.say("The cashier shows the user:")
-        for name, value in (("payee", prompt.payee), ("amount", prompt.amount_text), ("for", prompt.subject)):
-            self.say(f"    {name:<8}{escape(value)}")
+        for name, part in (("payee", "payee"), ("amount", "amount_text"), ("for", "subject")):
+            self.say(f"    {name:<8}{escape(prompt.shown[part])}")
         self.say(f"    {USER}: [b]{answer}[/b]")
 
     def show_balances(self, before: tuple[int, int], after: tuple[int, int]) -> None:

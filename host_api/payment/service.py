@@ -1,52 +1,70 @@
-"""The payment service: its three methods, as sessions call them.
+"""The payment service: its methods, as sessions call them.
 
-What lives here: who may ask, the prompt and who waits for it. What is checked and written is in steps.py, what an
-order is in orders.py. The guest never confirms: that is the cashier's alone.
+What lives here: who may ask, and the keys. What is checked and written is in steps.py and refunds.py, what an order is
+in orders.py, and how the user is asked in checkout.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
 
-import msgspec
-
-from host_api.contract import Bound, Codec, Session
+from host_api.contract import Bound, Codec, Method, Result, Session
 from host_api.errors import ApiError, ErrorCode
-from host_api.idempotency import KeyedRequest, fingerprint
-from host_api.money import amount_text
-from host_api.payment import records, steps
-from host_api.payment.cashier import Prompt
-from host_api.payment.methods import CREATE, QUERY, REQUEST, CreateParams, OrderResult, QueryParams, RequestParams
-from host_api.payment.orders import Event, FeeTerms, Order, Status, after, at, digest
-from host_api.payment.prompts import LIFE_US, Answer, Place, Prompts
-from host_api.payment.steps import Bounds
+from host_api.idempotency import KeyedRequest, fingerprint, once
+from host_api.payment import records, refunds, steps
+from host_api.payment.bounds import Bounds
+from host_api.payment.checkout import Checkout
+from host_api.payment.fees import FeeTerms
+from host_api.payment.methods import (
+    CAPTURE,
+    CLOSE,
+    CREATE,
+    QUERY,
+    REQUEST,
+    CaptureParams,
+    CloseParams,
+    CreateParams,
+    OrderResult,
+    QueryParams,
+    RequestParams,
+)
+from host_api.payment.orders import Capture, Order
+from host_api.payment.refund_methods import REFUND, REFUND_QUERY, RefundParams, RefundQueryParams, RefundResult
+from host_api.payment.standing import as_seen, own_order
+from host_api.prompts.desk import Desk
 from host_api.store.protocol import Store, Transaction
 
-CREATE_SCHEMA: Final = 1
-"""Counts what payment.create's params mean, for idempotency; see idempotency.py."""
+SCHEMA: Final = 1
+"""Counts what the params of methods with a key mean, for idempotency; see idempotency.py."""
+
+R = TypeVar("R", bound=Result)
 
 
 class PaymentService:
-    """Orders and payments of all programs. Holds nothing but what it was given: closing the store and the nursery of
-    the prompts is their owner's business.
+    """Orders, payments and refunds of all programs. Holds nothing but what it was given.
 
-    `ids`: a new order id of 128 random bits, as text of at most 64 characters. `tokens`: a new token of 256 random
-    bits.
+    `desk`: where users are asked; prompts of payments are registered there. `ids`: a new id of 128 random bits, as text
+    of at most 64 characters.
     """
 
-    def __init__(
-        self, *, store: Store, codec: Codec, prompts: Prompts, ids: Callable[[], str], tokens: Callable[[], str]
-    ) -> None:
+    def __init__(self, *, store: Store, codec: Codec, desk: Desk, ids: Callable[[], str]) -> None:
         self._store = store
         self._codec = codec
-        self._prompts = prompts
+        self._desk = desk
         self._ids = ids
-        self._tokens = tokens
+        self._checkout = Checkout(store=store, desk=desk)
 
     def bound(self) -> tuple[Bound, ...]:
-        return (Bound(CREATE, self.create), Bound(REQUEST, self.request), Bound(QUERY, self.query))
+        return (
+            Bound(CREATE, self.create),
+            Bound(REQUEST, self.request),
+            Bound(CAPTURE, self.capture),
+            Bound(QUERY, self.query),
+            Bound(CLOSE, self.close),
+            Bound(REFUND, self.refund),
+            Bound(REFUND_QUERY, self.refund_query),
+        )
 
     async def set_fee_terms(self, app_id: str, terms: FeeTerms) -> None:
         """The operator's: what the program's payee pays from the next capture on."""
@@ -61,110 +79,105 @@ class PaymentService:
                 "this session acts for no user, and an order needs one who pays",
                 details={"parameter": "user"},
             )
-        content = {
+        content: dict[str, Any] = {
             "out_trade_no": params.out_trade_no,
             "amount": [params.amount.amount, params.amount.currency],
             "subject": params.subject,
             "ttl_s": params.ttl_s,
         }
-        keyed = KeyedRequest(
-            app_id=session.app_id,
-            user=session.user,
-            method=CREATE.name,
-            key=params.key,
-            schema_version=CREATE_SCHEMA,
-            fingerprint=fingerprint(self._codec, CREATE.name, CREATE_SCHEMA, content),
-        )
-        wanted = partial(_wanted, session.app_id, session.user, self._ids(), params)
+        if params.capture != "auto":  # newer than the rest: a request without it is what it was before
+            content["capture"] = params.capture
+        order_id = self._ids()
         bounds = Bounds(limits=session.limits, authority=session.authority)
-        return await self._store.write(
-            lambda tx: steps.create(tx, wanted, keyed, bounds, self._encode_outcome, self._decode_outcome)
-        )
 
-    def _encode_outcome(self, result: OrderResult) -> bytes:
-        return self._codec.encode(msgspec.to_builtins(result))
+        def effect(tx: Transaction) -> OrderResult:
+            return steps.create(tx, _wanted(session.app_id, session.user, order_id, params, tx.now_us), bounds)
 
-    def _decode_outcome(self, outcome: bytes) -> OrderResult:
-        result = msgspec.convert(self._codec.decode(outcome), OrderResult)
-        return msgspec.structs.replace(result, replayed=True)
+        return await self._once(session, CREATE, params.key, content, effect)
 
     # -- payment.request
     async def request(self, session: Session, params: RequestParams) -> OrderResult:
-        """Opens the cashier, or joins the prompt that is open for this very order (a request sent again).
+        """See Checkout.request."""
+        return await self._checkout.request(session, params)
 
-        Raises ApiError NOT_INTERACTIVE, CASHIER_BUSY, and what steps.open_cashier and the store raise. Cancelled
-        while it waits, it withdraws the prompt, unless another call waits too or the user has answered.
-        """
-        if not session.user:
-            raise _not_interactive()
-        place = self._prompts.find(session.app_id, session.user)
-        joined = place is not None and place.order_id == params.order_id
-        if place is None or not joined:
-            place = await self._open(session, params.order_id)
-        with session.stand_still():
-            seconds = min(params.wait_ms, session.limits.prompt_wait_ms) / 1000
-            settled = await self._prompts.wait(place, seconds)
-        order = place.outcome() if settled else self._look(session, order_id=params.order_id)
-        return OrderResult.of(order, replayed=joined)
+    # -- payment.capture, payment.close
+    async def capture(self, session: Session, params: CaptureParams) -> OrderResult:
+        """Raises ApiError as steps.capture; what hangs on the order's state is kept under the key."""
 
-    async def _open(self, session: Session, order_id: str) -> Place:
-        # Looked at first, so that a busy cashier is not the answer where the order itself is: the order of ErrorCode.
-        after(self._look(session, order_id=order_id), Event.REQUEST)
-        if not session.interactive:
-            raise _not_interactive()
-        place = self._prompts.reserve(session.app_id, session.user, order_id)
-        try:
-            opened = await self._store.write(lambda tx: steps.open_cashier(tx, session.app_id, session.user, order_id))
-            bounds = Bounds(limits=session.limits, authority=session.authority)
-            self._prompts.ask(place, self._prompt(opened, session.payee), partial(self._settle, bounds))
-        except BaseException as error:
-            if isinstance(error, Exception):
-                place.error = error
-            self._prompts.leave(place)
-            raise
-        return place
+        def effect(tx: Transaction) -> OrderResult:
+            return steps.capture(tx, session.app_id, session.user, params.order_id, params.amount)
 
-    def _prompt(self, order: Order, payee: str) -> Prompt:
-        return Prompt(
-            order_id=order.id,
-            app_id=order.app_id,
-            user=order.user,
-            payee=payee,
-            amount_text=amount_text(order.money),
-            subject=order.subject,
-            digest=digest(order, payee),
-            token=self._tokens(),
-            expires_us=min(self._store.now_us() + LIFE_US, order.expires_us),
+        content = {"order_id": params.order_id, "amount": params.amount}
+        return await self._once(session, CAPTURE, params.key, content, effect, steps.CAPTURE_KEEPS)
+
+    async def close(self, session: Session, params: CloseParams) -> OrderResult:
+        """Raises ApiError as steps.close. A prompt that was open for the order is gone, and who waited for it woken."""
+
+        def effect(tx: Transaction) -> OrderResult:
+            return steps.close(tx, session.app_id, session.user, params.order_id)
+
+        closed = await self._once(session, CLOSE, params.key, {"order_id": params.order_id}, effect)
+        self._desk.refresh(session.app_id, session.user)
+        return closed
+
+    # -- payment.refund, payment.refund_query
+    async def refund(self, session: Session, params: RefundParams) -> RefundResult:
+        """Raises ApiError as refunds.refund; what hangs on order and merchant account is kept under the key."""
+        refund_id = self._ids()
+        who = session.app_id, session.user
+
+        def effect(tx: Transaction) -> RefundResult:
+            return refunds.refund(tx, *who, refund_id, params, session.authority)
+
+        content = {name: getattr(params, name) for name in ("order_id", "out_request_no", "amount", "reason")}
+        return await self._once(session, REFUND, params.key, content, effect, refunds.REFUND_KEEPS)
+
+    def refund_query(self, session: Session, params: RefundQueryParams) -> RefundResult:
+        """Raises ApiError NOT_FOUND, the same for what does not exist and what is another program's or user's."""
+        return self._store.read(
+            lambda tx: refunds.query(tx, session.app_id, session.user, params.order_id, params.out_request_no)
         )
 
-    async def _settle(self, bounds: Bounds, prompt: Prompt, answer: Answer) -> Order:
-        return await self._store.write(lambda tx: steps.settle(tx, prompt, answer, bounds))
+    async def _once(
+        self,
+        session: Session,
+        method: Method[Any, R],
+        key: str,
+        content: Mapping[str, Any],
+        effect: Callable[[Transaction], R],
+        keeps: frozenset[ErrorCode] = frozenset(),
+    ) -> R:
+        """Carries a request with a key out. The hand-over to the store is the point of no return: the grant is asked
+        once more right before it."""
+        keyed = KeyedRequest(
+            app_id=session.app_id,
+            user=session.user,
+            method=method.name,
+            key=key,
+            schema_version=SCHEMA,
+            fingerprint=fingerprint(self._codec, method.name, SCHEMA, content),
+        )
+        if method.capability is not None:
+            session.authority.require(method.capability, self._store.now_us())
+        given = await self._store.write(
+            lambda tx: once(tx, keyed, lambda: effect(tx), codec=self._codec, result=method.result, keeps=keeps)
+        )
+        if isinstance(given, ApiError):
+            raise given
+        return given
 
     # -- payment.query
     def query(self, session: Session, params: QueryParams) -> OrderResult:
         """Raises ApiError NOT_FOUND, the same for an order that does not exist and one of another program or user."""
-        return OrderResult.of(self._look(session, order_id=params.order_id, out_trade_no=params.out_trade_no))
-
-    def _look(self, session: Session, *, order_id: str | None, out_trade_no: str | None = None) -> Order:
-        """The order as it is now: expired if its time is over, pending again if its prompt is gone."""
 
         def find(tx: Transaction) -> Order:
-            if order_id is not None:
-                found = records.order_by_id(tx, session.app_id, order_id)
+            if params.order_id is not None:
+                found = records.order_by_id(tx, session.app_id, params.order_id)
             else:
-                found = records.order_by_trade_no(tx, session.app_id, out_trade_no or "")
-            return at(steps.own_order(found, session.user), tx.now_us)
+                found = records.order_by_trade_no(tx, session.app_id, params.out_trade_no or "")
+            return as_seen(tx, own_order(found, session.user))
 
-        order = self._store.read(find)
-        if order.status is Status.CONFIRMING:
-            place = self._prompts.find(session.app_id, session.user)
-            if place is None or place.order_id != order.id:
-                return after(order, Event.WITHDRAW)
-        return order
-
-
-def _not_interactive() -> ApiError:
-    return ApiError(ErrorCode.NOT_INTERACTIVE, ErrorCode.NOT_INTERACTIVE.cure)
+        return OrderResult.of(self._store.read(find))
 
 
 def _wanted(app_id: str, user: str, order_id: str, params: CreateParams, now_us: int) -> Order:
@@ -178,4 +191,5 @@ def _wanted(app_id: str, user: str, order_id: str, params: CreateParams, now_us:
         subject=params.subject,
         created_us=now_us,
         expires_us=now_us + params.ttl_s * 1_000_000,
+        capture=Capture(params.capture),
     )

@@ -36,6 +36,13 @@ _FAULTS = (
 BUSY_TIMEOUT_MS = 1_000
 """Only this process uses the file; what can be in the way is a reader while the write-ahead log is reset."""
 RETRY_AFTER_MS = 200
+_PRAGMAS = (
+    "trusted_schema = OFF",
+    "foreign_keys = ON",
+    "synchronous = FULL",
+    "temp_store = MEMORY",
+    "secure_delete = ON",  # what is deleted is overwritten; remains.py reaches what this does not
+)
 
 
 class StorageFault(Exception):
@@ -47,13 +54,23 @@ def connect(path: Path | None, *, writable: bool) -> apsw.Connection:
     flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE if writable else apsw.SQLITE_OPEN_READONLY
     connection = apsw.Connection(":memory:" if path is None else str(path), flags=flags, statementcachesize=256)
     connection.set_busy_timeout(BUSY_TIMEOUT_MS)
-    for pragma in ("trusted_schema = OFF", "foreign_keys = ON", "synchronous = FULL", "temp_store = MEMORY"):
+    for pragma in _PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
     if path is not None and writable:
         mode = connection.execute("PRAGMA journal_mode = WAL").get
         if mode != "wal":
             raise StorageFault(f"{path}: SQLite answers journal mode {mode}, not wal")
     return connection
+
+
+def close(connection: apsw.Connection) -> None:
+    """Close the connection that writes, with all of the state in the one file: the reader, which is closed later, could
+    not empty the write-ahead log."""
+    try:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    except apsw.Error:
+        _log.exception("the write-ahead log was not emptied; the next opening does it")
+    connection.close()
 
 
 class SqliteTransaction:
@@ -93,11 +110,13 @@ class SqliteTransaction:
 class Job:
     """One `Store.write` on its way: what to run, when it was handed over, and how it ended."""
 
-    __slots__ = ("error", "now_us", "run", "task", "value")
+    __slots__ = ("alone", "error", "now_us", "run", "task", "value")
 
-    def __init__(self, run: Callable[[Any], Any], now_us: int) -> None:
+    def __init__(self, run: Callable[[Any], Any], now_us: int, *, alone: bool = False) -> None:
         self.run = run
         self.now_us = now_us
+        self.alone = alone
+        """It takes the connection itself, between two batches: upkeep of the file (`run_alone`)."""
         self.value: Any = None
         self.error: BaseException | None = None
         self.task: Any = None
@@ -145,6 +164,18 @@ def run_batch(connection: apsw.Connection, jobs: Sequence[Job]) -> None:
                 job.refuse(busy("the host's disk refused; nothing happened"))
             elif job.error is None:
                 job.refuse(unknown_outcome("the commit failed"))
+
+
+def run_alone(connection: apsw.Connection, job: Job) -> None:
+    """Run a job that takes the connection, outside any transaction. It ends with its value or its error; never
+    raises."""
+    try:
+        job.value = job.run(connection)
+    except (StorageFault, *_FAULTS):
+        _log.exception("upkeep of the store failed")
+        job.refuse(busy("the host's disk refused"))
+    except Exception as error:
+        job.refuse(error)
 
 
 def _run_one(connection: apsw.Connection, job: Job) -> None:

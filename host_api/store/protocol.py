@@ -80,6 +80,22 @@ class Store(Protocol):
         """
         ...
 
+    async def scrub(self) -> None:
+        """What transactions before this call deleted or overwrote is on no disk of the store's when this returns.
+
+        To be called after an erasure, which says so with `owe_scrub` in its transaction: what is owed and was not done
+        is done when the store is opened again. Reads and writes go on meanwhile. Backups of the state that the store
+        made itself are removed. Cancelled, it stops and stays owed.
+
+        Raises ApiError BUSY: the disk refused, or the store is closing; it stays owed.
+        """
+        ...
+
     async def aclose(self) -> None:
         """Finish what was handed over, then close. Later writes are refused with BUSY. May be called again."""
         ...
+
+
+def owe_scrub(tx: Transaction) -> None:
+    """In a transaction that erases: its bytes are to be overwritten too, by `Store.scrub` or at the next opening."""
+    tx.execute("UPDATE scrubs SET asked = asked + 1 WHERE id = 1")

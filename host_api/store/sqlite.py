@@ -8,19 +8,31 @@ throw-away hosts. What a commit is and which failure means what is in connection
 from __future__ import annotations
 
 import logging
+import math
 import queue
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import apsw
 import trio
 
 from host_api.contract import Clock
-from host_api.store import state_directory
-from host_api.store.connection import Job, StorageFault, busy, connect, run_batch, run_read, unknown_outcome
+from host_api.store import remains, state_directory
+from host_api.store.connection import (
+    Job,
+    StorageFault,
+    busy,
+    close,
+    connect,
+    run_alone,
+    run_batch,
+    run_read,
+    unknown_outcome,
+)
 from host_api.store.migrations import Migration, known_migrations, outstanding
 from host_api.store.protocol import Store, StoreError, T, Transaction
 
@@ -82,6 +94,10 @@ class MemoryStore:
             self._connection.execute("PRAGMA query_only = OFF")
         return result
 
+    async def scrub(self) -> None:
+        """Nothing of it is on a disk."""
+        await trio.lowlevel.checkpoint()
+
     async def aclose(self) -> None:
         if not self._closed:
             self._closed = True
@@ -91,7 +107,10 @@ class MemoryStore:
 class FileStore:
     """A `Store` in a state directory: durable once acknowledged. Made by `open_store`, from within trio.run."""
 
-    def __init__(self, writer: apsw.Connection, reader: apsw.Connection, clock: Clock, last_us: int) -> None:
+    def __init__(
+        self, file: Path, writer: apsw.Connection, reader: apsw.Connection, clock: Clock, last_us: int
+    ) -> None:
+        self._file = file
         self._reader = reader
         self._time = _HostTime(clock, last_us)
         self._outstanding = 0
@@ -106,25 +125,39 @@ class FileStore:
         return self._time.now_us()
 
     async def write(self, job: Callable[[Transaction], T]) -> T:
+        result: T = await self._outcome(job, alone=False, seconds=ANSWER_SECONDS)
+        return result
+
+    async def scrub(self) -> None:
+        steps: Iterator[None] | None = None
+
+        def step(writer: apsw.Connection) -> bool:
+            nonlocal steps
+            steps = steps or remains.steps(writer, self._file)
+            return next(steps, self) is not self
+
+        while await self._outcome(step, alone=True, seconds=math.inf):
+            pass
+
+    async def _outcome(self, job: Callable[[Any], Any], *, alone: bool, seconds: float) -> Any:
         await trio.lowlevel.checkpoint_if_cancelled()
-        handed_over = self._hand_over(job)
+        handed_over = self._hand_over(job, alone)
         try:
             # The shield leaves this deadline as the only thing that can end the wait early.
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + ANSWER_SECONDS) as patience:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + seconds) as patience:
                 await trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.SUCCEEDED)
         finally:
             handed_over.task = None
         if patience.cancelled_caught:
-            raise unknown_outcome(f"the store did not answer within {ANSWER_SECONDS:g} s")
-        result: T = handed_over.unwrap()
-        return result
+            raise unknown_outcome(f"the store did not answer within {seconds:g} s")
+        return handed_over.unwrap()
 
-    def _hand_over(self, job: Callable[[Transaction], T]) -> Job:
+    def _hand_over(self, job: Callable[[Any], Any], alone: bool) -> Job:
         if self._closing:
             raise busy("the host is closing")
         if self._outstanding >= QUEUE_JOBS:
             raise busy(f"{QUEUE_JOBS} writes are waiting for the disk")
-        handed_over = Job(job, self.now_us())
+        handed_over = Job(job, self.now_us(), alone=alone)
         handed_over.task = trio.lowlevel.current_task()
         self._outstanding += 1
         self._queue.put(handed_over)
@@ -145,28 +178,29 @@ class FileStore:
 
     # -- in the writer thread
     def _write_batches(self, writer: apsw.Connection) -> None:
-        last = False
-        while not last:
-            batch, last = self._next_batch()
-            if batch:
+        taken: list[Job | None] = []  # from the queue, for the next round
+        while (entry := taken.pop() if taken else self._queue.get()) is not None:
+            batch = [entry]
+            if entry.alone:
+                run_alone(writer, entry)
+            else:
+                self._fill(batch, taken)
                 run_batch(writer, batch)
-                self._tell(partial(self._acknowledge, batch))
-        writer.close()
+            self._tell(partial(self._acknowledge, batch))
+        close(writer)
         self._tell(self._finish)
 
-    def _next_batch(self) -> tuple[list[Job], bool]:
-        """Wait for one job, take whatever else is queued; True with the last one before closing."""
-        batch: list[Job] = []
-        entry = self._queue.get()
-        while entry is not None:
-            batch.append(entry)
-            if len(batch) == BATCH_JOBS:
-                return batch, False
+    def _fill(self, batch: list[Job], taken: list[Job | None]) -> None:
+        """Whatever else is queued and may share the commit. What may not (a job alone, the end) goes to `taken`."""
+        while len(batch) < BATCH_JOBS:
             try:
                 entry = self._queue.get_nowait()
             except queue.Empty:
-                return batch, False
-        return batch, True
+                return
+            if entry is None or entry.alone:
+                taken.append(entry)
+                return
+            batch.append(entry)
 
     def _tell(self, report: Callable[[], None]) -> None:
         try:
@@ -197,7 +231,10 @@ def _applied(connection: apsw.Connection) -> list[tuple[int, str]]:
 def _migrate(
     connection: apsw.Connection, known: Sequence[Migration], now_us: int, *, backup: Callable[[Migration], None] | None
 ) -> None:
-    """Bring the schema up to date, each file in one transaction. `backup` is called before an old one is changed."""
+    """Bring the schema up to date, each file in one transaction. `backup` is called before an old one is changed.
+
+    An old one is written anew then: a hostel that knew no erasure left what it deleted in free pages.
+    """
     applied = _applied(connection)
     todo = outstanding(applied, known)
     if applied and todo and backup is not None:
@@ -209,6 +246,10 @@ def _migrate(
                 "INSERT INTO schema_migrations (number, name, applied_us) VALUES (?, ?, ?)",
                 (migration.number, migration.name, now_us),
             )
+    if applied and todo:
+        connection.execute("PRAGMA temp_store = FILE")  # it is as large as the state
+        connection.execute("VACUUM")
+        connection.execute("PRAGMA temp_store = MEMORY")
 
 
 def _open_files(path: Path, known: Sequence[Migration], now_us: int) -> tuple[apsw.Connection, apsw.Connection, int]:
@@ -229,6 +270,9 @@ def _open_files(path: Path, known: Sequence[Migration], now_us: int) -> tuple[ap
     try:
         writer = connect(file, writable=True)
         _migrate(writer, known, now_us, backup=back_up)
+        if remains.owed(writer):
+            for _ in remains.steps(writer, file):
+                pass
         state_directory.sync(path)
         reader = connect(file, writable=False)
         return writer, reader, writer.execute("SELECT last_us FROM host_clock").get
@@ -256,7 +300,7 @@ async def open_store(
     await trio.to_thread.run_sync(state_directory.prepare, path)
     with state_directory.DirectoryLock(path):
         opened = await trio.to_thread.run_sync(_open_files, path, migrations, clock.now_us())
-        store = FileStore(opened[0], opened[1], clock, opened[2])
+        store = FileStore(path / FILE_NAME, opened[0], opened[1], clock, opened[2])
         try:
             yield store
         finally:

@@ -11,15 +11,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import Final
 
 from runtime.bundle.archive import Archive, InflateBudget, read_archive
-from runtime.bundle.files import read_file
+from runtime.bundle.files import read_archive_file
 from runtime.bundle.manifest import CURES, MANIFEST_PATH, Manifest, parse_manifest
 from runtime.bundle.refusal import refused, shown
 from runtime.bundle.signature import Claim, Signature, bundle_identity, decode_block
 from runtime.bundle.strict_json import bad_value
-from runtime.bundle.zip_format import ARCHIVE_BYTES_MAX
 from runtime.errors import BundleError
+
+WASM_MAGIC: Final = b"\0asm"
+"""How a module begins, and no bundle."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +58,7 @@ class Bundle:
             UsageError: the file cannot be read.
             BundleError: as `from_bytes`.
         """
-        return cls.from_bytes(read_file(Path(path), "archive_bytes_max", ARCHIVE_BYTES_MAX))
+        return cls.from_bytes(read_archive_file(Path(path)))
 
     @classmethod
     def from_bytes(cls, data: bytes, budget: InflateBudget | None = None) -> Bundle:
@@ -66,6 +69,11 @@ class Bundle:
             ManifestError: the manifest is (`manifest_invalid`, `manifest_unsupported`).
             SignatureError: there is a signature and it does not fit (`signature_invalid`).
         """
+        if data.startswith(WASM_MAGIC):
+            raise refused(
+                f"a WebAssembly module of {len(data)} bytes, not a bundle: put it into a folder with a {MANIFEST_PATH}"
+                " that names it, and make a bundle of that with hostel pack"
+            )
         archive = read_archive(data, budget)
         if MANIFEST_PATH not in archive.contents:
             raise refused(f"no member {MANIFEST_PATH} among the {len(archive.contents)}")

@@ -11,16 +11,26 @@ import stat
 from pathlib import Path
 
 from runtime.bundle.refusal import over_limit, shown
+from runtime.bundle.zip_format import ARCHIVE_BYTES_MAX
 from runtime.errors import UsageError
 
 
-def read_file(path: Path, limit: str, bytes_max: int, *, follow: bool = True, private: bool = False) -> bytes:
+def read_file(
+    path: Path,
+    limit: str,
+    bytes_max: int,
+    *,
+    follow: bool = True,
+    private: bool = False,
+    of_folder: str = "name a file in it",
+) -> bytes:
     """The whole content of a regular file.
 
     Args:
         limit: the name of `bytes_max` in the refusal.
         follow: False refuses a symbolic link.
         private: True refuses a file that anybody but its owner may read or write.
+        of_folder: what to do where it is a folder.
 
     Raises:
         UsageError: it cannot be read, is no regular file, or is not private though it must be.
@@ -36,11 +46,18 @@ def read_file(path: Path, limit: str, bytes_max: int, *, follow: bool = True, pr
                 mode = stat.S_IMODE(found.st_mode)
                 raise UsageError(f"{shown(str(path))} has mode {mode:04o}: others may use the key; run chmod 600 on it")
             data = file.read(bytes_max + 1)
+    except IsADirectoryError:
+        raise UsageError(f"{shown(str(path))} is a folder: {of_folder}") from None
     except OSError as error:
         raise unreadable(path, error) from error
     if len(data) > bytes_max:
         raise over_limit(shown(str(path)), max(found.st_size, len(data)), limit, bytes_max, "bytes")
     return data
+
+
+def read_archive_file(path: Path) -> bytes:
+    """The content of what is to be a bundle, at most `ARCHIVE_BYTES_MAX`. Raises as `read_file`."""
+    return read_file(path, "archive_bytes_max", ARCHIVE_BYTES_MAX, of_folder="make a bundle of it with hostel pack")
 
 
 def unreadable(path: Path, error: OSError) -> UsageError:

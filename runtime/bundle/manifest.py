@@ -16,6 +16,7 @@ from typing import Annotated, Any, get_args, get_origin
 import msgspec
 from msgspec import Meta
 
+from host_api.notify import templates
 from host_api.session import API_LEVEL
 from runtime.bundle.names import bad_character, path_problem
 from runtime.bundle.refusal import shown
@@ -67,11 +68,20 @@ class Permission(_Part, frozen=True):
     """How far it is asked for; what is granted is never wider."""
 
 
+class Notice(_Part, frozen=True):
+    id: Annotated[str, Meta(min_length=1, max_length=64)]
+    """What notify.send names."""
+    text: Text
+    """Shown to a user who subscribed; `{name}` is filled in."""
+
+
 class Program(_Part, frozen=True):
     module: Annotated[str, Meta(min_length=1, max_length=255)]
     """A member of the bundle: the WebAssembly module."""
     abi: str = ABI
     lifetime: str = "fresh"
+    events: bool = False
+    """True: `hostel_handle` takes notifications of events. False: the program is never woken, and lists them."""
     limits: Annotated[Mapping[str, int], Meta(max_length=64)] = {}
     """Wanted by the developer, by name of `runtime.limits.Limits`; only a grant gives them."""
 
@@ -87,6 +97,7 @@ class Manifest(_Part, frozen=True):
     pages: Annotated[tuple[str, ...], Meta(max_length=64)] = ()
     icons: Annotated[tuple[Icon, ...], Meta(max_length=16)] = ()
     req_permissions: Annotated[tuple[Permission, ...], Meta(max_length=32)] = ()
+    notices: Annotated[tuple[Notice, ...], Meta(max_length=templates.TEMPLATES_MAX)] = ()
 
 
 NAME_CHARS_MAX = 64
@@ -96,6 +107,7 @@ LANGUAGES_MAX = 64
 _APP_ID = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*(\.[a-z0-9]+([-_][a-z0-9]+)*)*")
 _CAPABILITY = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
 _CONSTRAINT = re.compile(r"[a-z][a-z0-9_]*")
+_NOTICE_ID = re.compile(r"[a-z0-9]+([-_.][a-z0-9]+)*")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 _SIZES = re.compile(r"(any|[1-9][0-9]{0,4}x[1-9][0-9]{0,4})( [1-9][0-9]{0,4}x[1-9][0-9]{0,4})*")
 
@@ -122,10 +134,16 @@ CURES: Mapping[str, str] = {
     "$.req_permissions[].reason": f"{_TEXT_CURE}, each of 1 to {REASON_CHARS_MAX} visible characters",
     "$.req_permissions[].required": "write true or false; true where it is left out",
     "$.req_permissions[].constraints": "write an object of at most 16 names, each a number, a text or a list of these",
+    "$.notices": f"write a list of at most {templates.TEMPLATES_MAX} objects, one for each message",
+    "$.notices[]": 'write an object such as {"id": "shipped", "text": "Order {order_no} is on its way"}',
+    "$.notices[].id": 'write 1 to 64 of a-z, 0-9 in parts joined by "-", "_" or ".", such as "order.shipped", once',
+    "$.notices[].text": f"{_TEXT_CURE}, each of 1 to {templates.TEXT_CHARS_MAX} visible characters, with the same"
+    f" placeholders such as {{order_no}}, at most {templates.PLACEHOLDERS_MAX}, in every language",
     "$.program": 'write {"module": "program.wasm", "abi": "hostel_v1"}',
     "$.program.module": "write the path of a member of the bundle that is a WebAssembly module",
     "$.program.abi": f'write "{ABI}", or leave it out',
     "$.program.lifetime": 'write "fresh", or leave it out',
+    "$.program.events": "write true if hostel_handle takes notifications of events, or leave it out",
     "$.program.limits": "write an object of limits by name with whole numbers, or leave it out",
 }
 """Path (list positions left out) → what to write there. Every field has one."""
@@ -216,6 +234,7 @@ def _problems(manifest: Manifest) -> Iterator[tuple[str, str]]:
     for index, icon in enumerate(manifest.icons):
         yield from _icon_problems(f"$.icons[{index}]", icon)
     yield from _permission_problems(manifest.req_permissions)
+    yield from _notice_problems(manifest.notices)
     yield from _program_problems(manifest.program)
 
 
@@ -266,6 +285,24 @@ def _permission_problems(permissions: tuple[Permission, ...]) -> Iterator[tuple[
         for name in permission.constraints:
             if not _CONSTRAINT.fullmatch(name):
                 yield f"{path}.constraints", f"{shown(name)} is no name of a constraint"
+
+
+def _notice_problems(notices: tuple[Notice, ...]) -> Iterator[tuple[str, str]]:
+    ids: set[str] = set()
+    for index, notice in enumerate(notices):
+        path = f"$.notices[{index}]"
+        if not _NOTICE_ID.fullmatch(notice.id):
+            yield f"{path}.id", f"{shown(notice.id)} is no id of a notice"
+        if notice.id in ids:
+            yield f"{path}.id", f"{notice.id} is there twice"
+        ids.add(notice.id)
+        yield from _text_problems(f"{path}.text", notice.text, templates.TEXT_CHARS_MAX)
+        texts = [notice.text] if isinstance(notice.text, str) else list(notice.text.values())
+        try:
+            if len({templates.placeholders(text) for text in texts}) > 1:
+                yield f"{path}.text", "has other placeholders in one language than in another"
+        except ValueError as error:
+            yield f"{path}.text", str(error)
 
 
 def _program_problems(program: Program) -> Iterator[tuple[str, str]]:

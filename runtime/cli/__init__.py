@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from typing import TextIO, cast
 
 from cyclopts import CycloptsError
 
 from runtime.cli import report
-from runtime.cli.commands import APP
-from runtime.cli.exit_codes import BROKEN_PIPE, INTERRUPTED
+from runtime.cli.commands import APP, tell_all_of
+from runtime.cli.exit_codes import BROKEN_PIPE, INTERRUPTED, OUTPUT_FAILED
 from runtime.errors import HostelError, UsageError
 
 __all__ = ["main", "run"]
@@ -22,6 +23,7 @@ __all__ = ["main", "run"]
 
 def main() -> None:
     """The console script."""
+    sys.stdout, sys.stderr = cast(TextIO, report.Output(sys.stdout)), cast(TextIO, report.Output(sys.stderr))
     sys.exit(run(sys.argv[1:]))
 
 
@@ -30,15 +32,33 @@ def run(words: Sequence[str]) -> int:
     report.prepare()
     try:
         return _run(words)
-    except BrokenPipeError:  # whoever read the output has seen enough; what is left of it goes nowhere
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # whoever read the output has seen enough
+        _drop(sys.stdout)
         return BROKEN_PIPE
+    except report.OutputFailed as error:
+        _drop(sys.stdout)
+        return _unwritten(error)
+
+
+def _drop(stream: TextIO) -> None:
+    """What is left in it goes nowhere; else it would fail once more at the very end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _unwritten(error: report.OutputFailed) -> int:
+    try:
+        report.say(f"output not written: {error}; what the command did besides is done (output_failed)")
+    except (report.OutputFailed, BrokenPipeError):
+        _drop(sys.stderr)
+    return OUTPUT_FAILED
 
 
 def _run(words: Sequence[str]) -> int:
     as_json = "--json" in words
     try:
         try:
+            if {"--help", "-h"} & {*words}:
+                tell_all_of(words)
             APP(words, exit_on_error=False, print_error=False)
             sys.stdout.flush()
         except BaseExceptionGroup as group:
@@ -54,7 +74,7 @@ def _run(words: Sequence[str]) -> int:
         return INTERRUPTED
     except SystemExit:  # how the help page leaves when its reader goes away
         return BROKEN_PIPE
-    except BrokenPipeError:
+    except (BrokenPipeError, report.OutputFailed):
         raise
     except Exception as error:
         return report.fault(error, as_json)

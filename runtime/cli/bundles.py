@@ -11,11 +11,11 @@ from cyclopts import Parameter
 
 import runtime.bundle as bundles
 from runtime.bundle import Bundle, Keyring, SigningKey
-from runtime.bundle.files import read_file
+from runtime.bundle.files import read_archive_file
 from runtime.bundle.refusal import shown
-from runtime.bundle.zip_format import ARCHIVE_BYTES_MAX
 from runtime.cli import report
 from runtime.cli.files import write_file
+from runtime.cli.permissions import unknown_permissions
 
 Output = Annotated[Path, Parameter(name=["--output", "-o"], help="The file to write.")]
 
@@ -31,7 +31,7 @@ def pack(folder: Path, /, *, output: Output, as_json: report.AsJson = False) -> 
     """
     data = bundles.pack(folder, on_left_out=lambda path, why: report.say(f"left out {shown(path)}: {why}"))
     write_file(output, data)
-    _tell(output, data, as_json)
+    _tell(output, data, as_json, warnings=unknown_permissions(Bundle.from_bytes(data).manifest))
 
 
 def sign(
@@ -50,7 +50,7 @@ def sign(
         The bundle.
     """
     signing_key = SigningKey.load(key)
-    data = bundles.sign(read_file(file, "archive_bytes_max", ARCHIVE_BYTES_MAX), signing_key)
+    data = bundles.sign(read_archive_file(file), signing_key)
     write_file(output or file, data)
     _tell(output or file, data, as_json)
 
@@ -119,7 +119,12 @@ def _described(bundle: Bundle) -> dict[str, Any]:
         "version": {"name": manifest.version.name, "code": manifest.version.code},
         "identity": bundle.identity,
         "signed_by": {"key_id": signature.key_id, "public_key": str(signature.public_key)} if signature else None,
-        "program": {"module": program.module, "abi": program.abi, "lifetime": program.lifetime},
+        "program": {
+            "module": program.module,
+            "abi": program.abi,
+            "lifetime": program.lifetime,
+            "events": program.events,
+        },
         "limits_wanted": dict(program.limits),
         "permissions": [
             {"name": p.name, "required": p.required, "constraints": dict(p.constraints), "reason": p.reason}
@@ -138,12 +143,12 @@ def _words(value: object) -> str:
     return "none" if value is None else str(value)
 
 
-def _tell(path: Path, data: bytes, as_json: bool) -> None:
+def _tell(path: Path, data: bytes, as_json: bool, **more: Any) -> None:
     bundle = Bundle.from_bytes(data)
     signed_by = bundle.signature.key_id if bundle.signature else None
     told = {"file": str(path), "bytes": len(data), "app_id": bundle.manifest.app_id, "identity": bundle.identity}
     if as_json:
-        report.show_json({**told, "signed_by": signed_by})
+        report.show_json({**told, "signed_by": signed_by, **more})
     else:
         signed = f"signed by key {signed_by}" if signed_by else "not signed"
         report.show_line(f"{path}: {told['app_id']}, {told['bytes']} bytes, identity {told['identity']}, {signed}")

@@ -8,14 +8,13 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from runtime.bundle import Bundle
-from runtime.bundle.files import read_file
-from runtime.bundle.zip_format import ARCHIVE_BYTES_MAX
+from runtime.bundle.bundle import WASM_MAGIC
+from runtime.bundle.files import read_archive_file
 from runtime.cli import report
+from runtime.cli.permissions import unknown_permissions
 from runtime.cli.words import read_limits
 from runtime.limits import WASM_PAGE, Limits, ModuleCaps, specs
 from runtime.sandbox.checks import ModuleFacts, check_module
-
-_WASM_MAGIC = b"\0asm"
 
 
 def check(
@@ -25,20 +24,22 @@ def check(
     limit: Annotated[list[str], Parameter(help="NAME=VALUE: the limit the program is to run under.")] = [],  # noqa: B006
     as_json: report.AsJson = False,
 ) -> None:
-    """Check a module against the feature profile, the guest ABI and every structural cap. Nothing is compiled or run.
+    """Check a module against the feature profile, the guest ABI and every structural cap; of a bundle, also whether
+    this host knows the permissions it asks for. Nothing is compiled or run.
 
     Parameters
     ----------
     file
         A bundle, or a WebAssembly module alone.
     """
-    wasm, memory_bytes = _module(file, read_limits(limit))
+    wasm, memory_bytes, warnings = _module(file, read_limits(limit))
     caps = ModuleCaps()
     facts = check_module(wasm, caps, memory_bytes)
     rows = _rows(facts, caps)
     if as_json:
         report.show_json({"sha256": facts.sha256, "memory_bytes": facts.memory_min_pages * WASM_PAGE, "caps": rows,
-                          "imports": [f"{module}.{name}" for module, name in facts.imports]})  # fmt: skip
+                          "imports": [f"{module}.{name}" for module, name in facts.imports],
+                          "warnings": warnings})  # fmt: skip
         return
     report.show_table(
         ("structural cap", ">found", ">cap", ">margin", "unit", "of each", "what"),
@@ -51,16 +52,17 @@ def check(
     )
 
 
-def _module(file: Path, limits: dict[str, int]) -> tuple[bytes, int]:
-    """The module, and the memory it may have."""
-    data = read_file(file, "archive_bytes_max", ARCHIVE_BYTES_MAX)
-    if data.startswith(_WASM_MAGIC):
+def _module(file: Path, limits: dict[str, int]) -> tuple[bytes, int, list[str]]:
+    """The module, the memory it may have, and what is wrong with the permissions that its manifest asks for."""
+    data = read_archive_file(file)
+    if data.startswith(WASM_MAGIC):
         given: Limits = Limits().changed(limits)
-        return data, given.memory_bytes
+        return data, given.memory_bytes, []
     from runtime.registry import effective_limits
 
     bundle = Bundle.from_bytes(data)
-    return bundle.module, effective_limits(bundle, Limits(), limits).memory_bytes
+    memory_bytes = effective_limits(bundle, Limits(), limits).memory_bytes
+    return bundle.module, memory_bytes, unknown_permissions(bundle.manifest)
 
 
 def _rows(facts: ModuleFacts, caps: ModuleCaps) -> list[dict[str, Any]]:

@@ -1,7 +1,9 @@
-"""Which commands there are. Each is imported when it is called; the sentence here is what `hostel --help` shows."""
+"""Which commands there are. Each is imported when it is called; the sentence here is what `hostel --help` shows, the
+command's own page is what its function says."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from cyclopts import App, Group, Parameter
@@ -19,10 +21,36 @@ _COMMANDS: Final = {
             "run:run",
             "Send one message to a bundle's program; print its answer as JSON, and what it logs on standard error.",
         ),
+        ("api methods", "api:methods", "List the methods that programs may call on the host."),
+        ("api show", "api:show", "Show one method: parameters, result, errors, capability, example."),
+        ("api schema", "api:schema", "Print the JSON Schema of every message between a program and the host."),
+    ),
+    "Front ends": (
+        ("payments list", "payments:list_", "List the payments that wait for an answer."),
+        ("payments show", "payments:show", "Show one payment that waits, with all that its user is to see."),
+        ("payments confirm", "payments:confirm", "Say yes for the user: the payment is made."),
+        ("payments decline", "payments:decline", "Say no for the user."),
+        ("consent list", "consent:list_", "List what a user decided, and until when it holds."),
+        ("consent pending", "consent:pending", "List the questions for consent that wait for an answer."),
+        ("consent allow", "consent:allow", "Say yes for the user."),
+        ("consent refuse", "consent:refuse", "Say no for the user."),
+        ("consent revoke", "consent:revoke", "Take back what a user allowed a program."),
     ),
     "Operators": (
         ("verify", "bundles:verify", "Say whose signature a bundle has, and whether a keyring trusts it."),
         ("inspect", "bundles:inspect", "Show what a bundle is, asks for and holds."),
+        ("user set", "user:put", "Set what is known of a user: nickname, avatar, locale, age band, phone, address."),
+        ("user show", "user:show", "Show what is known of a user, their balances, and how much else is kept."),
+        ("user export", "user:export", "Give out everything the host keeps of a user, as JSON."),
+        ("user erase", "user:erase", "Forget a user, on the disk too; of payments only amounts stay."),
+        ("uninstall", "uninstall:uninstall", "End a program's open payments; with --erase, forget what it kept."),
+        ("notices list", "notices:list_", "List messages from programs that wait for their users."),
+        ("notices take", "notices:take", "Say that a message was shown: the host forgets its text."),
+        ("audit verify", "audit:verify", "Prove that no record of the audit was changed or cut off."),
+        ("audit head", "audit:head", "Print the audit's signed head, to be kept outside of the machine."),
+        ("audit list", "audit:list_", "Print the audit's records, one a line."),
+        ("ledger verify", "ledger:verify", "Recompute everything: ledger, payments, events and audit."),
+        ("ledger balance", "ledger:balance", "Show what lies in the ledger's accounts."),
         ("limits", "tables:limits", "List every limit: unit, default, bounds, scope, error and meaning."),
     ),
     "About": (
@@ -30,6 +58,16 @@ _COMMANDS: Final = {
         ("version", "tables:version", "Print the versions of hostel and what it runs on."),
     ),
 }
+_GROUPS: Final = {
+    "user": "Set, show, give out and erase what a host keeps of a user.",
+    "notices": "Show users what programs have to say, in the place of a front end.",
+    "audit": "Prove, print and read the chain of records over every effect.",
+    "ledger": "Prove everything that a host keeps, and look into its accounts.",
+    "api": "Look up the methods that programs may call on the host.",
+    "payments": "Answer payments that wait in a state directory, in the place of a front end.",
+    "consent": "Answer questions for consent, and take consent back, in the place of a front end.",
+}
+"""First word of commands of two words → what they are about."""
 _EPILOGUE: Final = "Exit codes: " + " · ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items()) + "."
 
 
@@ -47,9 +85,26 @@ def _app() -> App:
     )
     for place_in_help, (title, commands) in enumerate(_COMMANDS.items()):
         group = Group(title, sort_key=place_in_help)
-        for name, place, sentence in commands:
-            app.command(f"runtime.cli.{place}", name=name, help=sentence, group=group, help_epilogue="")
+        for words, place, sentence in commands:
+            first, _, second = words.partition(" ")
+            if not second:
+                app.command(f"runtime.cli.{place}", name=first, help=sentence, group=group, help_epilogue="")
+                continue
+            if first not in app:
+                app.command(App(name=first, help=_GROUPS[first], group=group, help_epilogue="", version_flags=()))
+            app[first].command(f"runtime.cli.{place}", name=second, help=sentence)
     return app
+
+
+def tell_all_of(words: Sequence[str]) -> None:
+    """For the help page of one command: all that its function says of itself, in the place of the sentence here."""
+    app: App = APP
+    for word in words:
+        if word not in app or word.startswith("-"):
+            break
+        app = app[word]
+    if app.default_command is not None and app is not APP:
+        app.help = None
 
 
 APP: Final = _app()

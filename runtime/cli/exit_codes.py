@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 FAULT: Final = 70
+OUTPUT_FAILED: Final = 74
 INTERRUPTED: Final = 130
 BROKEN_PIPE: Final = 141
 
@@ -27,7 +28,10 @@ EXIT_CODES: Final[Mapping[int, str]] = {
     16: "the call was cancelled",
     17: "a grant was revoked during the call",
     18: "the worker that ran the call was lost",
+    19: "the answer to a prompt was not taken, or what was confirmed could not be carried out",
+    20: "what the host keeps does not hold together; the line names the first difference",
     FAULT: "a fault of hostel itself; the line has an incident id",
+    OUTPUT_FAILED: "the output could not be written: a full disk, most likely",
     INTERRUPTED: "interrupted from the keyboard",
     BROKEN_PIPE: "whoever read the output went away",
 }

@@ -11,13 +11,15 @@ import io
 import json
 import secrets
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, Final, TextIO
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Annotated, Any, Final, TextIO, TypeVar
 
 from cyclopts import Parameter
 
 from runtime.cli.exit_codes import FAULT
-from runtime.errors import BundleError, CallEnded, CallRefused, HostelError, StartupError, UsageError
+from runtime.errors import AnswerRefused, BundleError, CallEnded, CallRefused, HostelError, StartupError, UsageError
+
+T = TypeVar("T")
 
 
 class _Fault(HostelError):
@@ -37,6 +39,7 @@ _REFUSED: Final[tuple[tuple[type[HostelError], str], ...]] = (
     (CallRefused, "call refused"),
     (CallEnded, "call ended"),
     (StartupError, "host not started"),
+    (AnswerRefused, "answer refused"),
     (UsageError, "not done"),
     (HostelError, "failed"),
 )
@@ -49,6 +52,35 @@ _NEXT: Final[Mapping[str, str]] = {
     "key_unknown": "name the keyring that holds it with --keyring",
 }
 """Code of a refusal, or of the error a program answered with → what to do on this command line."""
+
+
+class OutputFailed(Exception):
+    """Standard output or error could not be written; the text is the system's reason."""
+
+
+class Output:
+    """A standard stream whose failures can be told from those of everything else a command does."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return self._told(lambda: self._stream.write(text))
+
+    def flush(self) -> None:
+        self._told(self._stream.flush)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    @staticmethod
+    def _told(act: Callable[[], T]) -> T:
+        try:
+            return act()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OutputFailed(error.strerror or type(error).__name__) from error
 
 
 def prepare() -> None:

@@ -26,7 +26,7 @@ from runtime.errors import CallEnded, UsageError
 from runtime.limits import CompileLimits, Limits, ModuleCaps
 
 if TYPE_CHECKING:
-    from host_api.payment.cashier import Cashier
+    from host_api.prompts.cashier import Cashier
     from runtime.host import Host
     from runtime.receipt import Receipt
     from runtime.registry import App
@@ -47,11 +47,14 @@ class Options:
         tuple[str, ...],
         _option("A capability the program gets: payment, payment:amount_max=5000, or JSON. Again for more."),
     ] = ()
-    approve: Annotated[bool, _option("Payments: say yes for the user.")] = False
-    decline: Annotated[bool, _option("Payments: say no for the user.")] = False
-    ask: Annotated[bool, _option("Payments: ask on the terminal (the default; where there is none it is a no).")] = (
-        False
-    )
+    approve: Annotated[bool, _option("Payments and consent: say yes for the user.")] = False
+    decline: Annotated[bool, _option("Payments and consent: say no for the user.")] = False
+    ask: Annotated[
+        bool, _option("Payments and consent: ask on the terminal (the default; where there is none it is a no).")
+    ] = False
+    later: Annotated[
+        bool, _option("Payments and consent: leave them open in --state, for hostel payments and hostel consent.")
+    ] = False
     fund: Annotated[str | None, _option("Put money into the user's wallet first: 100.00CNY.")] = None
     state: Annotated[Path | None, _option("Keep storage, orders and ledger in this folder; without it, in memory.")] = (
         None
@@ -80,7 +83,7 @@ class _Order:
     limits: dict[str, int]
     config: dict[str, Any]
     money: Money | None
-    cashier: Cashier
+    cashier: Cashier | None
     settings: HostSettings
     options: Options
 
@@ -142,11 +145,17 @@ def _read(bundle: Bundle, keyring: Keyring, method: str, params: str | None, opt
     if "-" == params == options.config:
         raise UsageError("standard input can be read once: params and --config cannot both be -")
     limits = read_limits(options.limit)
+    if options.later:
+        if options.state is None:
+            raise UsageError("--later needs --state: what is left open is kept there")
+        limits.setdefault("prompt_wait_ms", 0)  # nobody answers while this command runs
     order = _Order(
         bundle=bundle, keyring=keyring, method=method, params=read_object(params, "params"),
         grants=read_grants(options.grant), limits=limits, config=read_object(options.config, "--config"),
-        money=_money(options), cashier=cashier_of(options.approve, options.decline, options.ask),
-        settings=_settings(options), options=options,
+        money=_money(options), settings=_settings(options), options=options,
+        cashier=cashier_of(
+            approve=options.approve, decline=options.decline, ask=options.ask, later=options.later
+        ),
     )  # fmt: skip
     granted(order.grants)
     check_module(bundle.module, order.settings.caps, effective_limits(bundle, Limits(), limits).memory_bytes)
@@ -208,8 +217,19 @@ async def _call(host: Host, app: App, order: _Order) -> tuple[Any, Receipt]:
         await host.deposit(user, order.money)
     if order.options.notify:
         return None, await host.notify(app, order.method, order.params, user=user)
-    reply = await host.call(app, order.method, order.params, user=user)
+    try:
+        reply = await host.call(app, order.method, order.params, user=user)
+    finally:
+        if order.options.later:
+            _tell_open(host, order.options)
     return reply.value, reply.receipt
+
+
+def _tell_open(host: Host, options: Options) -> None:
+    """What waits for the user now, and how it is answered."""
+    commands = {"payment": "payments confirm", "consent": "consent allow"}
+    for prompt in host.prompts.pending(options.user):
+        report.say(f"{prompt.kind} waits: hostel {commands[prompt.kind]} {prompt.id} --state {options.state}")
 
 
 def _log(session: CallSession, level: str, line: str) -> None:

@@ -20,7 +20,7 @@ from runtime.limits import Limits, specs
 JSON_BYTES_MAX: Final = specs(Limits)["message_in_bytes"].most
 """Of one JSON argument: as much as any message may be."""
 _MONEY: Final = re.compile(r"([0-9]{1,13})(?:\.([0-9]{1,3}))? ?([A-Z]{3})")
-_LISTS: Final = frozenset({"currencies", "keys"})
+_LISTS: Final = frozenset({"currencies", "hosts", "keys", "programs"})
 """Constraints that are lists of texts; the others are numbers."""
 
 

@@ -71,7 +71,7 @@ class InProcessExecutor:
         notification: bool = False,
     ) -> Outcome:
         """One message in a fresh sandbox. Cancelled at any point, the guest is dropped and its slot given back."""
-        if self.pool.places + self._promised >= self.pool.slots and not await self._wait_for_slot(host):
+        if not self.has_room() and not await self._wait_for_slot(host):
             return self._over(over_deadline(limits))
         fiber = self.pool.take_place()
         sandbox = Sandbox(fiber, module, limits, host, usage, self.ticker, self._threads, self._now_us)
@@ -87,6 +87,10 @@ class InProcessExecutor:
             if self._waiting:
                 self._promised += 1
                 self._waiting.unpark()
+
+    def has_room(self) -> bool:
+        """A slot would be had without waiting."""
+        return self.pool.places + self._promised < self.pool.slots
 
     async def _wait_for_slot(self, host: HostSide) -> bool:
         """All slots are taken: first come, first served, at most to the call's deadline. True: one is promised."""

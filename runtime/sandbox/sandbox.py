@@ -194,7 +194,12 @@ class Sandbox:
     def resumed(self) -> None:
         """After others ran: the guest's bill goes on from here."""
         self._began = billed_ns()
+        self._budget()
         self.read_clock()
+
+    def _budget(self) -> None:
+        """What it has lent to programs it called is not its own to use, and what they used is gone."""
+        self._cpu_limit_ns = (self.limits.cpu_us - self.usage.called_cpu_us) * 1_000
 
     def read_clock(self) -> None:
         """The guest's own clock moves on with each answer."""
@@ -202,7 +207,7 @@ class Sandbox:
             self.resumed_us = self._now_us()
 
     def _over_cpu(self) -> Over:
-        used = self._cpu_ns // 1_000
+        used = self._cpu_ns // 1_000 + self.usage.called_cpu_us
         return Over(
             Ending.CPU_EXCEEDED, f"{used} µs of CPU time are over cpu_us = {self.limits.cpu_us}",
             limit="cpu_us", value=self.limits.cpu_us, used=used, unit="µs",
@@ -218,6 +223,7 @@ class Sandbox:
             await trio.lowlevel.checkpoint()
         finally:
             self._began = billed_ns()
+            self._budget()
         return self._slice()
 
     async def _elsewhere(self) -> bool:
@@ -256,6 +262,7 @@ class Sandbox:
         are billed, however long it takes."""
         self.bill()
         self._cpu_ns += SUSPENDED_NS
+        self.usage.cpu_us = self._cpu_ns // 1_000
         self._ticker.leave()
         try:
             with self.host.deadline.scope():

@@ -105,6 +105,18 @@ async def test_an_error_is_a_failed_call(conformance: Conformance) -> None:
     assert (type(over), over.ending, over.details["error"]) == (GuestFailed, Ending.FAILED, error)
 
 
+@pytest.mark.parametrize("over", [0, 1])
+async def test_a_guests_own_error_may_be_as_long_as_its_message(conformance: Conformance, over: int) -> None:
+    error = {"code": "c" * 1_000, "message": "m" * 2_000}
+    answer = wire.error_response(1, error)
+    call = await ended(conformance, answering(answer), message_out_bytes=len(answer) - over)
+    if over:
+        assert (type(call), call.ending) == (GuestProtocolError, Ending.PROTOCOL_VIOLATION)
+    else:
+        assert (type(call), call.details["error"]) == (GuestFailed, error)
+        assert str(call).endswith(f"{'c' * 64}: {'m' * 160}")
+
+
 NO_RESPONSE = {
     "empty": b"",
     "garbage": b"\xc1",

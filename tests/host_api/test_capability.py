@@ -131,8 +131,12 @@ def test_grants_survive_being_stored(wanted: dict[str, Constraints]) -> None:
 @pytest.mark.parametrize(
     ("source", "words"),
     [
+        ({"http": {"hosts": ["127.0.0.1"]}}, "must be a name"),
+        ({"http": {"hosts": ["https://a.example"]}}, "constraint hosts"),
+        ({"http": {"hosts": ["A.example"]}}, "write a.example"),
+        ({"http": {"hosts": ["a.example:443"]}}, "write a.example"),
         (["storrage"], "did you mean storage"),
-        (["x" * 500], "known: payment, storage"),
+        (["x" * 500], "known: http, notify, payment"),
         (["storage", "storage"], "twice"),
         ([1], "unknown capability"),
         ([["storage"]], "unknown capability"),

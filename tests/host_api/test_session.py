@@ -26,6 +26,7 @@ def test_info_is_the_hosts_own_record() -> None:
         "currency": "GBP",
         "config": {"shop": "north"},
         "interactive": False,
+        "caller": "",
         "time_ms": 1_234,
         "trace_id": "0" * 32,
     }

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from host_api.services import Outside
 from runtime import App, CallEnded, Ending, Host, HostSettings, Reply, ScriptedCashier
 from runtime.receipt import Receipt
 from runtime.testing import LogLines
@@ -22,11 +23,11 @@ class Site:
         self.host, self.log, self.cashier = host, log, cashier
         self._count = 0
 
-    async def install(self, wasm: bytes | None = None, /, **limits: int) -> App:
-        """The scripted guest, or that module, under these limits."""
+    async def install(self, wasm: bytes | None = None, /, *, grant: Any = ("storage", "payment"), **limits: int) -> App:
+        """The scripted guest, or that module, with these grants and under these limits."""
         self._count += 1
         made = bundle(wasm or scripted(), f"org.example.guest{self._count}")
-        return await self.host.install(made, grant=["storage", "payment"], limits=limits)
+        return await self.host.install(made, grant=grant, limits=limits)
 
     async def run(self, script: Script, app: App | None = None, *, user: str = "alice", **limits: int) -> list[Any]:
         """What the scripted guest told."""
@@ -65,7 +66,7 @@ class Site:
     def nothing_left(self) -> None:
         """No call, no sandbox, no prompt, no held byte, and no tick that a guest would need."""
         told = self.host.statistics()
-        assert (told.calls_in_flight, told.calls_queued, told.sandboxes) == (0, 0, 0)
+        assert (told.calls_in_flight, told.calls_queued, told.sandboxes, told.fetches) == (0, 0, 0, 0)
         assert self.host._executor.ticker.running == 0
         for program in self.host._registry:
             assert (program.holdings.held_bytes, program.admission.in_flight) == (0, 0)
@@ -90,13 +91,14 @@ def opened(artifacts: Path) -> Opened:
     @asynccontextmanager
     async def open_site(
         state: Path | None = None, *, clock: Any = None, cashier: ScriptedCashier | None = None, log_sink: Any = None,
-        **settings: Any,
+        outside: Outside | None = None, **settings: Any,
     ) -> AsyncIterator[Site]:  # fmt: skip
         log, cashier = LogLines(), cashier or ScriptedCashier(lambda _: True)
         chosen: Mapping[str, Any] = {"slots": 64, "allow_unsigned": True, "cache_dir": artifacts, **settings}
         async with Host.open(
-            state, settings=HostSettings(**chosen), cashier=cashier, log_sink=log_sink or log, clock=clock
-        ) as host:
+            state, settings=HostSettings(**chosen), cashier=cashier, log_sink=log_sink or log, clock=clock,
+            outside=outside,
+        ) as host:  # fmt: skip
             site = Site(host, log, cashier)
             yield site
             site.nothing_left()

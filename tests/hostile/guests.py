@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import msgspec
 import wasmtime
 
+from host_api.capability import CAPABILITIES
 from runtime.bundle import Bundle, pack_contents
 from runtime.limits import WASM_PAGE
 from runtime.sandbox import abi
@@ -253,14 +254,16 @@ def module(
 
 
 def bundle(
-    wasm: bytes, app_id: str = "org.example.guest", *, code: int = 1, limits: Mapping[str, int] | None = None
-) -> Bundle:
-    """A bundle of that module that asks for every capability there is."""
+    wasm: bytes, app_id: str = "org.example.guest", *, code: int = 1, limits: Mapping[str, int] | None = None,
+    events: bool = False,
+) -> Bundle:  # fmt: skip
+    """A bundle of that module that asks for every capability there is, and works without. `events`: it takes them."""
     manifest = {
         "app_id": app_id,
         "name": "Guest",
         "version": {"name": "1", "code": code},
-        "req_permissions": [{"name": name, "reason": "to test"} for name in ("storage", "payment")],
-        "program": {"module": "program.wasm", "limits": dict(limits or {})},
+        "req_permissions": [{"name": name, "reason": "to test", "required": False} for name in CAPABILITIES],
+        "notices": [{"id": "shipped", "text": {"en": "Order {no} is on its way", "zh-Hans": "订单 {no} 配送中"}}],
+        "program": {"module": "program.wasm", "limits": dict(limits or {}), "events": events},
     }
     return Bundle.from_bytes(pack_contents({"manifest.json": msgspec.json.encode(manifest), "program.wasm": wasm}))

@@ -171,7 +171,7 @@ async def test_two_hosts_in_one_thread(opened: Opened) -> None:
         async with trio.open_nursery() as nursery:
             for site in (one, other):
                 nursery.start_soon(site.end, Script().step("spin", 0).step("again", 0))
-        await one.host._close()
+        await one.host._calls.drain(0.0)
         assert (await other.host.call(await other.install(module()), "run")).value is None
 
 

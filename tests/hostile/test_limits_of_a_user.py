@@ -80,3 +80,18 @@ async def test_limit_payment_day_amount(stored: Site) -> None:
     assert await pay(stored, app, 2, 40) == ("succeeded", None)
     assert await pay(stored, app, 3, 1) == ("closed", "limit")
     assert await pay(stored, app, 1, 100, "bob") == ("succeeded", None)
+
+
+async def test_limit_notices_per_day(stored: Site) -> None:
+    app = await stored.install(grant=["notify"], notices_per_day=2)
+
+    async def send(user: str = "alice") -> list[Any]:
+        params = {"template": "shipped", "params": {"no": "81"}}
+        return await stored.ask(wire.request(1, "notify.send", params), app, user=user)
+
+    for user in ("alice", "bob"):
+        await stored.ask(wire.request(1, "notify.request", {"wait_ms": 5_000}), app, user=user)
+    for _ in range(2):
+        assert (await send())[2] is None
+    refused(await send(), "limit_exceeded", "notices_per_day", 2, 3)
+    assert (await send("bob"))[2] is None

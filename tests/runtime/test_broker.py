@@ -68,7 +68,7 @@ def bound(name: str, run: Any, capability: str | None = None) -> Bound:
     return Bound(
         Method(
             name=name, capability=capability, params=TextParams, result=AnyResult, errors=(),
-            waits=inspect.iscoroutinefunction(run), summary="", example={"text": "x"},
+            waits=inspect.iscoroutinefunction(run), summary="", example={"text": "x"}, answer={},
         ),
         run,
     )  # fmt: skip

@@ -96,10 +96,15 @@ async def test_a_user_never_sees_anothers_cart() -> None:
 
 async def test_nothing_is_granted_by_default() -> None:
     async with Host.open(allow_unsigned=True) as host:
-        app = await host.install(Bundle.from_bytes(pack(SHOP)))
+        shop = Bundle.from_bytes(pack(SHOP))
+        with pytest.raises(UsageError) as refused:
+            await host.install(shop)
+        assert (refused.value.code, refused.value.details["missing"]) == ("permission_missing", ["storage"])
+        app = await host.install(shop, grant=["storage"])  # payment is not required
+        await host.call(app, "cart.add", {"items": {"apple": 3}}, user="alice")
         with pytest.raises(GuestFailed) as failed:
-            await host.call(app, "cart.show", user="alice")
-        assert failed.value.receipt is not None and failed.value.receipt.usage.denials >= 1
+            await host.call(app, "checkout", {"slot": "2030-01-01T09"}, user="alice")
+        assert failed.value.receipt is not None
 
 
 async def test_a_new_release_replaces_the_old_one_and_codes_never_go_down() -> None:
@@ -116,7 +121,7 @@ async def test_a_new_release_replaces_the_old_one_and_codes_never_go_down() -> N
 async def test_an_uninstalled_program_is_not_there() -> None:
     async with Host.open(allow_unsigned=True) as host:
         app = await host.install(bundle(SILENT))
-        host.uninstall(app)
+        await host.uninstall(app)
         with pytest.raises(NotInstalled, match=r"org\.example\.small"):
             await host.call(app, "x")
 
@@ -131,7 +136,7 @@ async def test_unsigned_bundles_need_leave_and_signed_ones_a_known_key() -> None
             await host.install(Bundle.from_bytes(sign(made, key)))
         assert refused.value.code == "key_unknown"
     async with Host.open(keyring=Keyring([TrustedKey(public_key=key.public_key)])) as host:
-        app = await host.install(Bundle.from_bytes(sign(made, key)))
+        app = await host.install(Bundle.from_bytes(sign(made, key)), grant=["storage"])
         assert app.signed_by == key.public_key.key_id
 
 

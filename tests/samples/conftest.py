@@ -69,7 +69,7 @@ class FakeHost:
     def session_info(self) -> Answer:
         return {
             "app_id": "org.example.grocery", "release": {"name": "1.0.0", "code": 1}, "api_level": 1, "locale": "zh-CN",
-            "time_zone": "Asia/Shanghai", "currency": "CNY", "config": self.config, "interactive": True,
+            "time_zone": "Asia/Shanghai", "currency": "CNY", "config": self.config, "interactive": True, "caller": "",
             "time_ms": self.now_ms, "trace_id": "0" * 32,
         }  # fmt: skip
 

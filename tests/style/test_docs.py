@@ -10,6 +10,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from docs import generate
+from host_api import reference
 from runtime.errors import Ending
 from runtime.receipt import Receipt, Usage
 from runtime.sandbox import abi
@@ -32,6 +34,30 @@ def requirements() -> list[str]:
 def test_generated_tables_are_fresh() -> None:
     done = subprocess.run([sys.executable, "docs/generate.py", "--check"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_stale_document_is_named_with_the_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wanted = {generate.PROTOCOL: generate.PROTOCOL.read_bytes(), generate.REFERENCE: b"other"}
+    monkeypatch.setattr(generate, "documents", lambda: wanted)
+    monkeypatch.setattr(sys, "argv", ["generate.py", "--check"])
+    assert generate.main() == 1
+    assert capsys.readouterr().out == "docs/reference.md is stale: run python docs/generate.py\n"
+
+
+def test_the_schema_in_the_documents_is_the_one_that_is_shipped() -> None:
+    assert (ROOT / "docs/api.schema.json").read_bytes() == reference.shipped()
+
+
+def test_the_reference_has_every_method_and_error_of_its_own() -> None:
+    document, page = reference.load(), (ROOT / "docs/reference.md").read_text(encoding="utf-8")
+    for name, told in document["x-methods"].items():
+        text = page.partition(f"### `{name}`\n")[2].partition("\n#")[0]
+        assert told["summary"] in text
+        rows = [row for which in ("params", "result") for row in reference.rows(document, told[which])]
+        assert [row.name for row in rows if f"| `{row.name}` |" not in text] == []
+        assert [code for code in told["errors"] if f"`{code}`" not in text] == []
 
 
 def test_every_requirement_has_its_own_id_and_a_test() -> None:

@@ -12,11 +12,15 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(names.split())
     for names in (
         "errors limits receipt log wire deadline sources",
-        "bundle sandbox",
-        "session settings",
-        "admission testing",
-        "broker executor registry modules",
+        "bundle sandbox verification",
+        "session settings signed_head",
+        "admission testing pushes",
+        "broker executor registry modules housekeeping",
         "outcomes",
+        "calls",
+        "program_calls",
+        "assembly",
+        "operations",
         "host",
         "blocking",
         "daemon",
@@ -30,6 +34,7 @@ PURE = (
     "host_api/capability.py", "host_api/ledger.py", "runtime/sandbox/checks.py", "runtime/sandbox/outline.py",
     "runtime/sandbox/bodies.py", "runtime/bundle/archive.py", "runtime/bundle/manifest.py", "runtime/bundle/keys.py",
     "runtime/bundle/signature.py", "runtime/bundle/strict_json.py", "host_api/payment/orders.py",
+    "host_api/schema.py",
 )  # fmt: skip
 _OUTSIDE = (
     "asyncio datetime io logging os pathlib random secrets select shutil signal socket subprocess tempfile threading"

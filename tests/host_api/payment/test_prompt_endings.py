@@ -12,7 +12,9 @@ import trio.lowlevel
 import trio.testing
 
 from host_api.errors import ApiError, ErrorCode
-from host_api.payment import steps
+from host_api.payment import checkout
+from host_api.payment.methods import CloseParams
+from host_api.payment.orders import Event
 from host_api.store import open_store
 from runtime.testing import VirtualClock
 
@@ -43,7 +45,7 @@ async def test_a_cancelled_wait_withdraws_the_prompt(world: Any) -> None:
             scope.cancel()
     await blocked()
     assert stored_status(world) == ["pending"]
-    assert len(world.prompts) == 0
+    assert world.desk.count() == 0
     world.cashier.release()
     await world.deposit(1250)
     assert (await world.request(order.order_id)).status == "succeeded"
@@ -79,12 +81,12 @@ async def test_a_cancelled_join_leaves_a_prompt_that_is_being_opened(
     await world.deposit(1250)
     order = await world.create()
 
-    def opening(*args: Any, real: Any = steps.open_cashier) -> Any:
+    def opening(*args: Any, real: Any = checkout._open) -> Any:
         reached.set()
         assert go_on.wait(20)
         return real(*args)
 
-    monkeypatch.setattr(steps, "open_cashier", opening)
+    monkeypatch.setattr(checkout, "_open", opening)
     results: list[str] = []
 
     async def wait() -> None:
@@ -98,7 +100,7 @@ async def test_a_cancelled_join_leaves_a_prompt_that_is_being_opened(
                 inner.start_soon(world.request, order.order_id)
                 await blocked()
                 joined.cancel()
-        go_on.set()
+                go_on.set()
     assert results == ["succeeded"]
 
 
@@ -108,7 +110,7 @@ async def test_cancelled_before_the_hand_over_no_prompt_opens(world: Any) -> Non
         scope.cancel()
         await world.request(order.order_id)
     assert scope.cancelled_caught
-    assert (stored_status(world), len(world.prompts), world.cashier.shown) == (["pending"], 0, [])
+    assert (stored_status(world), world.desk.count(), world.cashier.shown) == (["pending"], 0, [])
 
 
 @pytest.mark.parametrize("wait_ms", [0, 1000])
@@ -119,15 +121,15 @@ async def test_cancelled_while_the_order_is_being_opened_the_prompt_is_withdrawn
     world.cashier.hold()
     with trio.CancelScope() as scope:
 
-        def opening(*args: Any, real: Any = steps.open_cashier) -> Any:
+        def opening(*args: Any, real: Any = checkout._open) -> Any:
             scope.cancel()
             return real(*args)
 
-        monkeypatch.setattr(steps, "open_cashier", opening)
+        monkeypatch.setattr(checkout, "_open", opening)
         await world.request(order.order_id, wait_ms=wait_ms)
     assert scope.cancelled_caught
     await blocked()
-    assert (stored_status(world), len(world.prompts)) == (["pending"], 0)
+    assert (stored_status(world), world.desk.count()) == (["pending"], 0)
 
 
 async def test_cancelled_after_the_answer_the_answer_counts(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,11 +137,12 @@ async def test_cancelled_after_the_answer_the_answer_counts(world: Any, monkeypa
     order = await world.create()
     with trio.CancelScope() as scope:
 
-        def settling(*args: Any, real: Any = steps.settle) -> Any:
-            scope.cancel()
-            return real(*args)
+        def settling(*args: Any, real: Any = checkout.carry_out, **more: Any) -> Any:
+            if args[2] is Event.CONFIRM:
+                scope.cancel()
+            return real(*args, **more)
 
-        monkeypatch.setattr(steps, "settle", settling)
+        monkeypatch.setattr(checkout, "carry_out", settling)
         await world.request(order.order_id)
     await blocked()
     assert world.query(order_id=order.order_id).status == "succeeded"
@@ -151,66 +154,128 @@ async def test_withdrawn_by_the_host(world: Any) -> None:
     for session in (world.session(), world.session("bob"), world.session(app_id="other")):
         await world.request((await world.create(session)).order_id, session, wait_ms=0)
     await blocked()
-    assert world.prompts.withdraw_program("org.example.shop", "bob") == 1
-    await blocked()
-    assert len(world.prompts) == 2
-    assert world.prompts.withdraw_program("org.example.shop") == 1
-    await blocked()
-    assert len(world.prompts) == 1
+    assert await world.desk.withdraw_program("org.example.shop", "bob") == 1
+    assert world.desk.count() == 2
+    assert await world.desk.withdraw_program("org.example.shop") == 1
+    assert world.desk.count() == 1
     assert sorted(stored_status(world)) == ["confirming", "pending", "pending"]
 
 
-async def test_closing_the_host_withdraws_every_prompt(world_of: Any, clock: VirtualClock, tmp_path: Path) -> None:
-    async with open_store(tmp_path / "state", clock) as store:
-        async with trio.open_nursery() as nursery:
-            world = world_of(store, clock, nursery, None)
-            world.cashier.hold()
-            order = await world.create()
-            await world.request(order.order_id, wait_ms=0)
-            await blocked()
-            nursery.cancel_scope.cancel()
-        assert stored_status(world) == ["pending"]
+async def test_a_prompt_survives_its_host(world_of: Any, clock: VirtualClock, tmp_path: Path) -> None:
+    """The next host shows it again to who asks again: the same prompt, another token, one payment."""
+    async with open_store(tmp_path / "state", clock) as store, trio.open_nursery() as nursery:
+        world = world_of(store, clock, nursery)
+        await world.deposit(1250)
+        world.cashier.hold()
+        order = (await world.create()).order_id
+        await world.request(order, wait_ms=0)
+        await blocked()
+        nursery.cancel_scope.cancel()
+    (shown,) = world.cashier.shown
+    async with open_store(tmp_path / "state", clock) as store, trio.open_nursery() as nursery:
+        world = world_of(store, clock, nursery, seed=1)
+        assert world.query(order_id=order).status == "confirming"
+        paid = await world.request(order)
+        assert (paid.status, paid.replayed) == ("succeeded", True)
+        (again,) = world.cashier.shown
+        assert (again.id, again.digest) == (shown.id, shown.digest)
+        assert again.token != shown.token
+        assert world.findings() == []
 
 
-async def test_an_order_whose_prompt_died_with_the_host_is_pending_again(world: Any) -> None:
+async def test_a_prompt_whose_time_ends_while_no_host_runs(world_of: Any, clock: VirtualClock, tmp_path: Path) -> None:
+    async with open_store(tmp_path / "state", clock) as store, trio.open_nursery() as nursery:
+        world = world_of(store, clock, nursery)
+        world.cashier.hold()
+        order = (await world.create()).order_id
+        await world.request(order, wait_ms=0)
+        nursery.cancel_scope.cancel()
+    clock.advance(s=120)
+    async with open_store(tmp_path / "state", clock) as store, trio.open_nursery() as nursery:
+        world = world_of(store, clock, nursery, seed=1)
+        assert world.query(order_id=order).status == "pending"
+        assert (await world.request(order, wait_ms=0)).replayed is False
+        nursery.cancel_scope.cancel()
+        assert world.findings() == []
+
+
+async def test_an_order_whose_prompt_is_gone_is_pending_again(world: Any) -> None:
     await world.deposit(1250)
+    world.cashier.hold()
     order = await world.create()
-    await world.store.write(lambda tx: steps.open_cashier(tx, "org.example.shop", "alice", order.order_id))
+    await world.request(order.order_id, wait_ms=0)
+    await world.store.write(lambda tx: tx.execute("DELETE FROM prompts"))
+    world.desk.refresh("org.example.shop", "alice")
     assert stored_status(world) == ["confirming"]
     assert world.query(order_id=order.order_id).status == "pending"
+    world.cashier.release()
     assert (await world.request(order.order_id)).status == "succeeded"
 
 
 async def test_an_answer_that_could_not_be_written_reaches_who_waits(
     world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """And the prompt is open still: who asks again is shown it again."""
     await world.deposit(1250)
     order = await world.create()
+    world.cashier.hold()
+    await world.request(order.order_id, wait_ms=0)
 
-    def refused(*_: Any) -> Any:
+    async def refused(_: Any) -> Any:
         raise ApiError(ErrorCode.BUSY, "the disk refused")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(steps, "settle", refused)
-        assert (await refusal(world.request(order.order_id))).code is ErrorCode.BUSY
-    assert (len(world.prompts), world.query(order_id=order.order_id).status) == (0, "pending")
-    assert (await world.request(order.order_id)).status == "succeeded"
-
-
-async def test_a_prompt_answers_only_for_the_version_that_was_shown(world: Any) -> None:
-    await world.deposit(1250)
-    world.cashier.hold()
-    order = await world.create()
-
     async def ask() -> None:
-        assert (await refusal(world.request(order.order_id))).code is ErrorCode.INVALID_STATE
+        assert (await refusal(world.request(order.order_id))).code is ErrorCode.BUSY
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(ask)
         await blocked()
-        await world.store.write(lambda tx: tx.execute("UPDATE orders SET version = version + 1"))
-        world.cashier.release()
-    assert world.available() == 1250
+        with monkeypatch.context() as patch:
+            patch.setattr(world.store, "write", refused)
+            world.cashier.release()
+            await blocked()
+    assert (world.desk.count(), world.query(order_id=order.order_id).status) == (1, "confirming")
+    assert (await world.request(order.order_id)).status == "succeeded"
+    assert world.available() == 0
+
+
+async def test_closing_an_order_takes_its_prompt_down_and_wakes_who_waits(world: Any) -> None:
+    world.cashier.hold()
+    order = await world.create()
+
+    async def ask() -> None:
+        closed = await world.request(order.order_id)
+        assert (closed.status, closed.close_reason) == ("closed", "closed")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask)
+        await blocked()
+        await world.payments.close(world.session(), CloseParams(key="close", order_id=order.order_id))
+    assert world.desk.count() == 0
+    world.cashier.release()
+    await blocked()
+    assert stored_status(world) == ["closed"]
+
+
+async def test_a_prompt_answers_only_for_the_version_that_was_shown(world_of: Any, clock: VirtualClock) -> None:
+    """Whatever swapped the order while its prompt was open: the yes is refused, and the prompt is gone."""
+    async with open_store(None, clock) as store, trio.open_nursery() as nursery:
+        world = world_of(store, clock, nursery)
+        await world.deposit(1250)
+        world.cashier.hold()
+        order = await world.create()
+        await world.request(order.order_id, wait_ms=0)
+        for change in ("amount = amount + 1", "currency = 'EUR'", "version = version + 1"):
+            await store.write(lambda tx, change=change: tx.execute(f"UPDATE orders SET {change}"))
+            clock.advance(s=1)
+            (waiting,) = world.desk.pending("alice")
+            prompt = await world.desk.issue(waiting.id)
+            error = await refusal(world.desk.answer(prompt.id, prompt.token, prompt.digest, True))
+            assert error.code is ErrorCode.INVALID_STATE
+            assert world.desk.pending() == []
+            await world.request(order.order_id, wait_ms=0)
+        assert (world.available(), world.count("confirmations")) == (1250, 0)
+        nursery.cancel_scope.cancel()
 
 
 async def test_1500_users_at_once(world: Any) -> None:
@@ -229,10 +294,10 @@ async def test_1500_users_at_once(world: Any) -> None:
         for user in orders:
             nursery.start_soon(pay, user)
         await blocked()
-        assert len(world.prompts) == 1_500
+        assert world.desk.count() == 1_500
         world.cashier.release()
     assert results == ["succeeded"] * 1_500
-    assert len(world.prompts) == 0
+    assert world.desk.count() == 0
 
 
 # ---- races -----------------------------------------------------------------------------------------------------------
@@ -250,7 +315,7 @@ async def test_confirm_against_expiry_on_a_writer_thread(file_world: Any, clock:
     await blocked()
     clock.advance(us=60_000_000 - early_us)
     world.cashier.release()
-    while len(world.prompts):
+    while world.desk.count():
         await trio.lowlevel.checkpoint()
     for user, order_id in orders.items():
         order = world.query(world.session(user), order_id=order_id)

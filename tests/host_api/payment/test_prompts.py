@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +10,12 @@ import trio
 import trio.lowlevel
 import trio.testing
 
+from host_api.capability import parse_grants
 from host_api.errors import ApiError, ErrorCode
-from host_api.payment.cashier import Decision, Prompt, ScriptedCashier
+from host_api.payment import records
+from host_api.payment.orders import digest
+from host_api.prompts.cashier import Decision, ScriptedCashier
+from host_api.prompts.prompt import Answer
 from host_api.store import open_store
 from runtime.deadline import Deadline
 from runtime.limits import Limits
@@ -38,10 +42,17 @@ async def test_the_prompt_is_drawn_by_the_host(world: Any, clock: VirtualClock) 
     order = await world.create()
     await world.request(order.order_id)
     (prompt,) = world.cashier.shown
-    assert (prompt.order_id, prompt.app_id, prompt.user) == (order.order_id, "org.example.shop", "alice")
-    assert (prompt.payee, prompt.amount_text, prompt.subject) == ("Example Shop", "12.50 CNY", "Fruit basket")
+    assert (prompt.kind, prompt.about) == ("payment", order.order_id)
+    assert (prompt.app_id, prompt.user) == ("org.example.shop", "alice")
+    assert prompt.shown == {
+        "payee": "Example Shop",
+        "amount_text": "12.50 CNY",
+        "subject": "Fruit basket",
+        "amount": {"amount": 1250, "currency": "CNY"},
+    }
     assert prompt.expires_us == clock.now_us() + 120_000_000
-    assert len(prompt.digest) == 32
+    stored = world.store.read(lambda tx: records.order_by_id(tx, "org.example.shop", order.order_id))
+    assert prompt.digest == digest(stored, "Example Shop", version=2)
     assert prompt.token not in repr(prompt)
     assert prompt.token not in repr(Decision.approve(prompt))
 
@@ -66,7 +77,7 @@ async def test_without_waiting_the_answer_comes_at_once_and_the_prompt_lives_on(
     assert (await world.request(order.order_id, wait_ms=0)).status == "confirming"
     await blocked()
     assert world.query(order_id=order.order_id).status == "succeeded"
-    assert len(world.prompts) == 0
+    assert world.desk.count() == 0
 
 
 async def test_a_wait_that_is_over_leaves_the_prompt_open(world: Any, autojump_clock: Any) -> None:
@@ -132,7 +143,7 @@ async def test_one_prompt_for_each_program_and_user(world: Any) -> None:
     for session in (world.session("bob"), world.session(app_id="other")):
         other = await world.create(session)
         assert (await world.request(other.order_id, session, wait_ms=0)).status == "confirming"
-    assert len(world.prompts) == 3
+    assert world.desk.count() == 3
 
 
 async def test_the_first_error_of_the_list_is_answered(world: Any) -> None:
@@ -159,32 +170,74 @@ async def test_a_paid_order_is_not_paid_again(world: Any) -> None:
     assert world.available() == 3_750
 
 
-async def test_more_prompts_than_a_host_holds(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("host_api.payment.prompts.OPEN_MAX", 1)
-    world.cashier.hold()
-    await world.request((await world.create()).order_id, wait_ms=0)
-    bob = world.session("bob")
-    assert (await refusal(world.request((await world.create(bob)).order_id, bob))).code is ErrorCode.BUSY
-
-
 # ---- answers ---------------------------------------------------------------------------------------------------------
 async def test_the_third_no_closes_the_order(world_of: Any, clock: VirtualClock) -> None:
     async with open_store(None, clock) as store, trio.open_nursery() as nursery:
         world = world_of(store, clock, nursery, ScriptedCashier([False, False, False, True]))
         order = await world.create()
-        answers = [await world.request(order.order_id) for _ in range(3)]
+        answers = []
+        for _ in range(3):
+            clock.advance(s=60)
+            answers.append(await world.request(order.order_id))
         assert [(a.status, a.close_reason) for a in answers] == [("pending", None)] * 2 + [("closed", "declined")]
-        assert (await refusal(world.request(order.order_id))).code is ErrorCode.INVALID_STATE
+        clock.advance(s=120)
+        assert (await refusal(world.request(order.order_id))).code is ErrorCode.DECLINED
 
 
-async def test_a_prompt_nobody_answers_times_out_and_is_not_counted(world: Any, autojump_clock: Any) -> None:
+async def test_a_prompt_nobody_answers_times_out_and_the_program_may_ask_again(world: Any, autojump_clock: Any) -> None:
     world.cashier.hold()
     order = await world.create()
-    for _ in range(4):
+    for status in ("pending", "pending", "closed"):
         began = trio.current_time()
-        assert (await world.request(order.order_id)).status == "pending"
+        assert (await world.request(order.order_id)).status == status
         assert trio.current_time() - began == pytest.approx(120)
-    assert len(world.prompts) == 0
+    assert world.desk.count() == 0
+    assert world.count("prompt_declines") == 0
+
+
+async def test_a_prompts_end_is_seen_before_anybody_has_written_it(world: Any, clock: VirtualClock) -> None:
+    world.cashier.hold()
+    order = await world.create()
+    await world.request(order.order_id, wait_ms=0)
+    clock.advance(us=119_999_999)
+    assert world.query(order_id=order.order_id).status == "confirming"
+    clock.advance(us=1)
+    assert world.query(order_id=order.order_id).status == "pending"
+    assert (stored_status(world), world.desk.pending(), world.desk.count()) == (["confirming"], [], 0)
+    assert await world.store.write(lambda tx: world.desk.sweep(tx, 10)) == 1
+    assert (stored_status(world), world.count("prompts")) == (["pending"], 0)
+
+
+async def test_a_program_that_is_refused_waits_longer_each_time(world_of: Any, clock: VirtualClock) -> None:
+    """Five in a row, over several orders: 30 s, 60 s, 120 s, 240 s, and then a day; for this user and program alone."""
+    async with open_store(None, clock) as store, trio.open_nursery() as nursery:
+        world = world_of(store, clock, nursery, ScriptedCashier())
+        for declines, seconds in enumerate((30, 60, 120, 240, 86_400), 1):
+            order = (await world.create()).order_id
+            assert (await world.request(order)).status == "pending"
+            early = await refusal(world.request(order))
+            assert (early.code, early.retry_after_ms) == (ErrorCode.RATE_LIMITED, seconds * 1_000)
+            assert early.details["used"] == declines
+            clock.advance(us=seconds * 1_000_000 - 1)
+            assert (await refusal(world.request("0" * 32))).retry_after_ms == 1
+            for other in (world.session(f"bob{declines}"), world.session(app_id=f"other{declines}")):
+                assert (await world.request((await world.create(other)).order_id, other)).status == "pending"
+            clock.advance(us=1)
+        order = (await world.create()).order_id
+        assert (await world.request(order)).status == "pending"
+        assert (await refusal(world.request(order))).retry_after_ms == 30_000
+
+
+async def test_a_yes_ends_the_row_of_declines(world_of: Any, clock: VirtualClock) -> None:
+    async with open_store(None, clock) as store, trio.open_nursery() as nursery:
+        world = world_of(store, clock, nursery, ScriptedCashier([False, False, True, False]))
+        await world.deposit(1250)
+        for wait_ms in (30_000, 60_000, None, 30_000):
+            order = (await world.create()).order_id
+            await world.request(order)
+            if wait_ms is not None:
+                assert (await refusal(world.request(order))).retry_after_ms == wait_ms
+                clock.advance(ms=wait_ms)
 
 
 async def test_a_yes_after_the_prompts_time_counts_for_nothing(world: Any, clock: VirtualClock) -> None:
@@ -215,63 +268,6 @@ async def test_a_yes_after_the_orders_time_finds_it_expired(world: Any, clock: V
     assert world.available() == 1250
 
 
-class WrongCashier:
-    """Answers yes with something else than what it was shown."""
-
-    def __init__(self, change: dict[str, Any]) -> None:
-        self.change = change
-
-    async def confirm(self, prompt: Prompt) -> Decision:
-        return replace(Decision.approve(prompt), **self.change)
-
-
-class BrokenCashier:
-    async def confirm(self, prompt: Prompt) -> Any:
-        if prompt.subject == "raise":
-            raise OSError("the front end is gone")
-        return None
-
-
-@pytest.mark.parametrize(
-    ("cashier", "subject"),
-    [
-        (WrongCashier({"token": "x"}), "t"),
-        (WrongCashier({"token": ""}), "t"),
-        (WrongCashier({"token": "é"}), "t"),
-        (WrongCashier({"digest": bytes(32)}), "t"),
-        (WrongCashier({"digest": b""}), "t"),
-        (WrongCashier({"digest": None}), "t"),
-        (BrokenCashier(), "raise"),
-        (BrokenCashier(), "none"),
-    ],
-)
-async def test_an_answer_that_is_none_withdraws_the_prompt(
-    world_of: Any, clock: VirtualClock, cashier: Any, subject: str
-) -> None:
-    async with open_store(None, clock) as store, trio.open_nursery() as nursery:
-        world = world_of(store, clock, nursery, cashier)
-        await world.deposit(1250)
-        order = await world.create(subject=subject)
-        assert (await world.request(order.order_id)).status == "pending"
-        assert world.available() == 1250
-        assert len(world.prompts) == 0
-
-
-async def test_a_yes_that_crosses_a_withdrawal_counts_for_nothing(world_of: Any, clock: VirtualClock) -> None:
-    """The front end's yes and the withdrawal come in the same instant: what was promised to the canceller holds."""
-
-    def crossing(prompt: Prompt) -> bool:
-        assert world.prompts.withdraw_program(prompt.app_id) == 1
-        return True
-
-    async with open_store(None, clock) as store, trio.open_nursery() as nursery:
-        world = world_of(store, clock, nursery, ScriptedCashier(crossing))
-        await world.deposit(1250)
-        order = await world.create()
-        assert (await world.request(order.order_id)).status == "pending"
-        assert world.available() == 1250
-
-
 async def test_a_limit_lowered_meanwhile_closes_at_the_confirmation(world: Any, clock: VirtualClock) -> None:
     await world.deposit(5_000)
     order = await world.create()
@@ -285,3 +281,81 @@ async def test_a_limit_lowered_meanwhile_closes_at_the_confirmation(world: Any, 
     world.cashier.release()
     await blocked()
     assert world.query(order_id=order.order_id).close_reason == "limit"
+
+
+async def test_what_was_allowed_when_it_opened_is_kept_with_the_prompt(
+    world_of: Any, clock: VirtualClock, tmp_path: Path
+) -> None:
+    """For a front end of another process: limits, constraints and the grant's end, each at its value and one over."""
+    soon = clock.now_us() + 30_000_000
+    grants: list[tuple[dict[str, Any], Limits, str | None]] = [
+        ({"amount_max": 1250, "day_max": 1250, "currencies": ["CNY"]}, Limits(payment_amount=1250), None),
+        ({"expires_at_us": soon + 1}, Limits(payment_day_amount=1250), None),
+        ({"amount_max": 1249}, Limits(), "limit"),
+        ({"day_max": 1249}, Limits(), "limit"),
+        ({"currencies": ["EUR"]}, Limits(), "limit"),
+        ({"expires_at_us": soon}, Limits(), "limit"),
+        ({}, Limits(payment_amount=1249), "limit"),
+        ({}, Limits(payment_day_amount=1249), "limit"),
+    ]
+    async with open_store(tmp_path / "state", clock) as store, trio.open_nursery() as nursery:
+        world, orders = world_of(store, clock, nursery), []
+        world.cashier.hold()
+        for number, (grant, limits, _) in enumerate(grants):
+            user = f"user{number}"
+            await world.deposit(1250, user)
+            orders.append((await world.create(world.session(user))).order_id)
+            session = world.session(user, granted={"payment": grant}, limits=limits)
+            await world.request(orders[-1], session, wait_ms=0)
+        nursery.cancel_scope.cancel()
+    clock.advance(s=30)
+    async with open_store(tmp_path / "state", clock) as store, trio.open_nursery() as nursery:
+        world = world_of(store, clock, nursery, seed=1)
+        for number, (_, _, reason) in enumerate(grants):
+            (waiting,) = world.desk.pending(f"user{number}")
+            prompt = await world.desk.issue(waiting.id)
+            assert await world.desk.answer(prompt.id, prompt.token, prompt.digest, True) is Answer.APPROVED
+            paid = world.query(world.session(f"user{number}"), order_id=orders[number])
+            assert (number, paid.status) == (number, "succeeded" if reason is None else "closed")
+            assert paid.close_reason == reason
+        assert world.findings() == []
+
+
+@pytest.mark.parametrize("left", [{}, {"payment": {"amount_max": 1249}}, {"payment": {"amount_max": 1250}}])
+async def test_a_grant_narrowed_while_the_prompt_is_open_holds_for_the_yes(world: Any, left: dict[str, Any]) -> None:
+    await world.deposit(1250)
+    world.cashier.hold()
+    order, session = await world.create(), world.session()
+    await world.request(order.order_id, session, wait_ms=0)
+    await blocked()
+    session.authority.narrow(parse_grants(left))
+    world.cashier.release()
+    await blocked()
+    fits = left == {"payment": {"amount_max": 1250}}
+    assert world.query(order_id=order.order_id).close_reason == (None if fits else "limit")
+    assert world.available() == (0 if fits else 1250)
+
+
+async def test_a_grant_revoked_before_the_hand_over_opens_nothing(world: Any) -> None:
+    order, session = await world.create(), world.session()
+    session.authority.narrow(parse_grants([]))
+    assert (await refusal(world.request(order.order_id, session))).code is ErrorCode.CAPABILITY_NOT_GRANTED
+    assert world.desk.count() == 0
+
+
+async def test_a_payment_costs_three_commits(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Create, open, answer; what is refused before that, and looking, cost none."""
+    await world.deposit(1250)
+    write, writes = world.store.write, []
+
+    async def counted(job: Any) -> Any:
+        writes.append(job)
+        return await write(job)
+
+    monkeypatch.setattr(world.store, "write", counted)
+    paid = await world.pay()
+    assert (paid.status, len(writes)) == ("succeeded", 3)
+    await refusal(world.request(paid.order_id))
+    await refusal(world.request("0" * 32))
+    world.query(order_id=paid.order_id)
+    assert len(writes) == 3

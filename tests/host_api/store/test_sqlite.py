@@ -88,7 +88,9 @@ async def test_what_was_written_is_there_after_reopening_and_time_has_not_gone_b
 
 
 # ---- migrations --------------------------------------------------------------------------------------------------
-SECOND = Migration(number=2, name="second", sql="CREATE TABLE extra (id INTEGER PRIMARY KEY) STRICT;")
+NEXT = Migration(
+    number=len(known_migrations()) + 1, name="next", sql="CREATE TABLE extra (id INTEGER PRIMARY KEY) STRICT;"
+)
 
 
 async def test_a_new_file_is_applied_once_after_a_backup(tmp_path: Path) -> None:
@@ -96,10 +98,10 @@ async def test_a_new_file_is_applied_once_after_a_backup(tmp_path: Path) -> None
     async with open_store(state, VirtualClock()) as store:
         await store.write(put("a"))
     for _ in range(2):
-        async with open_store(state, VirtualClock(), known=(*first, SECOND)) as store:
+        async with open_store(state, VirtualClock(), known=(*first, NEXT)) as store:
             assert store.read(lambda tx: tx.execute("SELECT count(*) FROM extra")) == [(0,)]
             assert store.read(apps) == ["a"]
-    backup = state / "before-0002_second.sqlite3"
+    backup = state / f"before-{NEXT.label}.sqlite3"
     assert stat.S_IMODE(backup.stat().st_mode) == 0o600
     old = apsw.Connection(str(backup), flags=apsw.SQLITE_OPEN_READONLY)
     assert old.execute("SELECT app_id FROM merchants").fetchall() == [("a",)]
@@ -108,22 +110,23 @@ async def test_a_new_file_is_applied_once_after_a_backup(tmp_path: Path) -> None
 
 async def test_a_file_that_fails_leaves_the_schema_as_it_was(tmp_path: Path) -> None:
     broken = Migration(
-        number=2, name="broken", sql="CREATE TABLE extra (id INTEGER) STRICT; SELECT nothing FROM nowhere;"
+        number=NEXT.number, name="broken", sql="CREATE TABLE extra (id INTEGER) STRICT; SELECT nothing FROM nowhere;"
     )
     async with open_store(tmp_path / "state", VirtualClock()):
         pass
     with pytest.raises(StoreError):
         async with open_store(tmp_path / "state", VirtualClock(), known=(*known_migrations(), broken)):
             pass
-    async with open_store(tmp_path / "state", VirtualClock(), known=(*known_migrations(), SECOND)) as store:
+    async with open_store(tmp_path / "state", VirtualClock(), known=(*known_migrations(), NEXT)) as store:
         assert store.read(lambda tx: tx.execute("SELECT count(*) FROM extra")) == [(0,)]
 
 
 async def test_a_newer_schema_is_refused_by_name(tmp_path: Path) -> None:
-    async with open_store(tmp_path / "state", VirtualClock(), known=(*known_migrations(), SECOND)):
+    async with open_store(tmp_path / "state", VirtualClock(), known=(*known_migrations(), NEXT)):
         pass
     with pytest.raises(
-        StoreError, match=r"newer hostel \(schema 0002_second; this one knows up to 0001_base\)"
+        StoreError,
+        match=rf"newer hostel \(schema {NEXT.label}; this one knows up to {known_migrations()[-1].label}\)",
     ) as refused:
         async with open_store(tmp_path / "state", VirtualClock()):
             pass
@@ -132,7 +135,7 @@ async def test_a_newer_schema_is_refused_by_name(tmp_path: Path) -> None:
 
 async def test_another_schema_under_a_known_number_is_refused(tmp_path: Path) -> None:
     other = Migration(number=1, name="other", sql=known_migrations()[0].sql)
-    async with open_store(tmp_path / "state", VirtualClock(), known=(other,)):
+    async with open_store(tmp_path / "state", VirtualClock(), known=(other, *known_migrations()[1:])):
         pass
     with pytest.raises(StoreError, match="0001_other where 0001_base belongs") as refused:
         async with open_store(tmp_path / "state", VirtualClock()):

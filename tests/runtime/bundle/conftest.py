@@ -117,8 +117,13 @@ def good() -> Callable[..., dict[str, Any]]:
                 {"name": "payment", "reason": "To pay", "constraints": {"amount_max": 5000, "currencies": ["CNY"]}},
                 {"name": "user.phone", "reason": {"en": "To call you"}, "required": False},
             ],
+            "notices": [
+                {"id": "shipped", "text": "Order {no} is on its way: {carrier}"},
+                {"id": "order.paid", "text": {"en": "Paid: {no}", "zh-Hans": "{no} 已付款"}},
+            ],
             "program": {
-                "module": "program.wasm", "abi": "hostel_v1", "lifetime": "fresh", "limits": {"cpu_us": 60_000},
+                "module": "program.wasm", "abi": "hostel_v1", "lifetime": "fresh", "events": True,
+                "limits": {"cpu_us": 60_000},
             },
         }  # fmt: skip
         return {**manifest, **changes}

@@ -40,6 +40,8 @@ def test_what_may_be_left_out() -> None:
         "fresh",
     )
     assert (manifest.pages, manifest.icons, manifest.req_permissions, manifest.program.limits) == ((), (), (), {})
+    assert manifest.notices == ()
+    assert manifest.program.events is False
 
 
 GONE = object()
@@ -113,11 +115,30 @@ TABLE: list[tuple[str, Any, str, str]] = [
      "$.req_permissions[0].constraints", "'X' is no"),
     ("req_permissions", [{"name": "a", "reason": "r", "constraints": {"x": None}}],
      "$.req_permissions[0].constraints[...]", "null"),
+    ("notices", {}, "$.notices", "got object"),
+    ("notices", [{"id": "a"}], "$.notices[0].text", "is missing; write a text"),
+    ("notices", [{"id": "a", "texts": "b"}], "$.notices[0]", "did you mean text?"),
+    ("notices", [{"id": "a", "text": "b"}] * 2, "$.notices[1].id", "a is there twice"),
+    ("notices", [{"id": "a", "text": "b"}] * 33, "$.notices", "length <= 32"),
+    ("notices", [{"id": "A", "text": "b"}], "$.notices[0].id", "'A' is no id of a notice"),
+    ("notices", [{"id": "a\n", "text": "b"}], "$.notices[0].id", "'a\\n' is no id of a notice"),
+    ("notices", [{"id": "x" * 65, "text": "b"}], "$.notices[0].id", "length <= 64"),
+    ("notices", [{"id": "a", "text": "x" * 257}], "$.notices[0].text", "257 characters"),
+    ("notices", [{"id": "a", "text": "a\u202eb"}], "$.notices[0].text", "holds "),
+    ("notices", [{"id": "a", "text": "{no"}], "$.notices[0].text", "a brace that is not part of a placeholder"),
+    ("notices", [{"id": "a", "text": "{No}"}], "$.notices[0].text", "a brace that is not part of a placeholder"),
+    ("notices", [{"id": "a", "text": "".join(f"{{p{n}}}" for n in range(9))}],
+     "$.notices[0].text", "has 9 placeholders; at most 8"),
+    ("notices", [{"id": "a", "text": f"{{{'p' * 33}}}"}], "$.notices[0].text", "of more than 32 characters"),
+    ("notices", [{"id": "a", "text": {"en": "{no}", "fr": "{nom}"}}],
+     "$.notices[0].text", "has other placeholders in one language than in another"),
     ("program", GONE, "$.program", 'is missing; write {"module"'),
     ("program", "program.wasm", "$.program", "got str"),
     ("program.module", GONE, "$.program.module", "is missing"),
     ("program.module", "", "$.program.module", "length >= 1"),
     ("program.modul", "a", "$.program", "did you mean module?"),
+    ("program.events", "yes", "$.program.events", "expected bool, got str; write true if hostel_handle"),
+    ("program.event", True, "$.program", "did you mean events?"),
     ("program.abi", "hostel_v2", "$.program.abi", "'hostel_v2' is no ABI of this host; write \"hostel_v1\""),
     ("program.lifetime", "forever", "$.program.lifetime", "'forever' is no lifetime"),
     ("program.limits", [1], "$.program.limits", "got array"),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from runtime.bundle import Bundle, Keyring, pack
@@ -13,6 +15,7 @@ from tests.console import ROOT
 from tests.runtime.cli.conftest import Cli
 
 GROCERY = ROOT / "sample_programs/grocery_delivery/bundle"
+ECHO = ROOT / "sample_programs/echo/bundle"
 
 
 def test_from_a_folder_to_a_trusted_release(cli: Cli, home: Path) -> None:
@@ -31,7 +34,8 @@ def test_from_a_folder_to_a_trusted_release(cli: Cli, home: Path) -> None:
     told = cli("verify", "grocery.ma", "--keyring", "keyring.toml", "--json")
     assert (told.code, told.json["key_id"], told.json["owner"]) == (0, trusted.public_key.key_id, 'Ünï "Ltd"')
     assert trusted.public_key.key_id in cli("verify", "grocery.ma", "--keyring", "keyring.toml").out
-    assert cli("run", "grocery.ma", "catalogue.list", "--keyring", "keyring.toml", "--require-signed").err == ""
+    run = ("run", "grocery.ma", "catalogue.list", "--grant", "storage", "--keyring", "keyring.toml", "--require-signed")
+    assert cli(*run).err == ""
 
 
 def test_sign_into_another_file_leaves_the_first(cli: Cli, home: Path, sample: Callable[[str], Path]) -> None:
@@ -62,6 +66,54 @@ def test_what_is_left_out_is_told(cli: Cli, home: Path) -> None:
     said = cli("pack", folder, "-o", "echo.ma")
     assert said.code == 0
     assert said.err == "hostel: left out '.swp': its name begins with a full stop\n"
+
+
+@pytest.mark.parametrize(
+    ("permission", "warning"),
+    [
+        ({"name": "paymet"}, "unknown capability 'paymet'; did you mean payment?"),
+        ({"name": "storage", "constraints": {"key": ["cart"]}},
+         "unknown constraint of storage 'key'; did you mean keys?"),
+        ({"name": "payment", "constraints": {"amount_max": -1}}, "constraint amount_max must be a whole number"),
+    ],
+)  # fmt: skip
+def test_a_permission_that_no_install_takes_is_warned_of(
+    cli: Cli, home: Path, permission: dict[str, Any], warning: str
+) -> None:
+    folder = home / "bundle"
+    folder.mkdir()
+    manifest = msgspec.json.decode((ECHO / "manifest.json").read_bytes())
+    manifest["req_permissions"] = [{"name": "http", "reason": "r"}, {"reason": "r", **permission}]
+    (folder / "manifest.json").write_bytes(msgspec.json.encode(manifest))
+    (folder / "program.wasm").write_bytes((ECHO / "program.wasm").read_bytes())
+    for words in (("pack", folder, "-o", "odd.ma"), ("check", "odd.ma")):
+        plain, as_json = cli(*words), cli(*words, "--json")
+        assert plain.code == as_json.code == 0
+        (line,) = plain.err.splitlines()
+        assert line.startswith("hostel: warning: manifest.json $.req_permissions[1]: ") and warning in line
+        (told,) = as_json.json["warnings"]
+        assert told.startswith("$.req_permissions[1]: ") and warning in told
+    assert cli("run", "odd.ma", "echo").code == 2
+
+
+def test_a_good_manifest_is_not_warned_of(cli: Cli, sample: Callable[[str], Path]) -> None:
+    assert cli("check", sample("grocery_delivery"), "--json").json["warnings"] == []
+    assert cli("check", sample("grocery_delivery")).err == ""
+
+
+@pytest.mark.parametrize("words", [("run", ECHO, "echo"), ("inspect", ECHO), ("check", ECHO), ("verify", ECHO)])
+def test_a_folder_in_the_place_of_a_bundle(cli: Cli, words: tuple[str | Path, ...]) -> None:
+    said = cli(*words)
+    assert said.code == 2
+    assert said.err.endswith("is a folder: make a bundle of it with hostel pack (invalid_argument)\n")
+
+
+@pytest.mark.parametrize("command", [("run", "x"), ("inspect",), ("verify",)])
+def test_a_module_in_the_place_of_a_bundle(cli: Cli, command: tuple[str, ...]) -> None:
+    said = cli(command[0], ECHO / "program.wasm", *command[1:])
+    assert said.code == 3
+    assert said.err.startswith("hostel: bundle refused: a WebAssembly module of ")
+    assert "make a bundle of that with hostel pack" in said.err
 
 
 def test_a_refused_folder_leaves_the_old_bundle(cli: Cli, home: Path) -> None:

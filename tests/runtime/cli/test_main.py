@@ -19,7 +19,7 @@ from tests.console import HANG_S, ROOT, command, environment, hostel
 from tests.runtime.cli.conftest import Cli
 
 LOADED = "import sys; from runtime.cli import run; run(sys.argv[1:]); print(sorted(sys.modules), file=sys.stderr)"
-NAMES = [name for commands in _COMMANDS.values() for name, _, _ in commands]
+NAMES = [name.split() for commands in _COMMANDS.values() for name, _, _ in commands]
 
 
 def _error_types(kind: type[errors.HostelError]) -> Iterator[type[errors.HostelError]]:
@@ -32,10 +32,21 @@ def _error_types(kind: type[errors.HostelError]) -> Iterator[type[errors.HostelE
 def test_every_exit_code_is_documented() -> None:
     abstract = {errors.CallEnded}
     codes = {kind.exit_code for kind in _error_types(errors.HostelError) if kind not in abstract}
-    assert codes | {0, 130, 141} == set(EXIT_CODES)
+    assert codes | {0, 20, 74, 130, 141} == set(EXIT_CODES)
 
 
-@pytest.mark.parametrize("words", [["--help"], ["version"], ["exit-codes"], ["limits"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--help"],
+        ["version"],
+        ["exit-codes"],
+        ["limits"],
+        ["api", "methods"],
+        ["api", "show", "payment.create"],
+        ["api", "schema"],
+    ],
+)
 def test_nothing_of_the_sandbox_is_imported_to_say_this(tmp_path: Path, words: list[str]) -> None:
     done = subprocess.run(
         [sys.executable, "-c", LOADED, *words], env=environment(tmp_path), capture_output=True, text=True, check=True
@@ -45,9 +56,9 @@ def test_nothing_of_the_sandbox_is_imported_to_say_this(tmp_path: Path, words: l
     assert "runtime.cli.commands" in modules
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_command_explains_itself_and_takes_json(cli: Cli, name: str) -> None:
-    said = cli(name, "--help")
+@pytest.mark.parametrize("name", NAMES, ids=" ".join)
+def test_every_command_explains_itself_and_takes_json(cli: Cli, name: list[str]) -> None:
+    said = cli(*name, "--help")
     assert said.code == 0
     assert "--json" in said.out
 
@@ -102,6 +113,26 @@ def test_whoever_stops_reading_stops_the_command(tmp_path: Path, word: str) -> N
     )
     os.close(writing)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize(
+    "words", [["limits"], ["limits", "--json"], ["api", "schema"], ["version"], ["--help"], ["rum", "--json"]],
+    ids=" ".join,
+)  # fmt: skip
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_is_told_as_one(tmp_path: Path, words: list[str], unbuffered: str) -> None:
+    environ = {**environment(tmp_path), "PYTHONUNBUFFERED": unbuffered}
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run([*command(), *words], env=environ, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 74
+    assert done.stderr.startswith("hostel: output not written: No space left on device")
+    assert done.stderr.endswith("(output_failed)\n") and done.stderr.count("\n") == 1
+
+
+def test_a_refusal_that_cannot_be_told_still_ends_with_a_code(tmp_path: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run([*command(), "rum"], env=environment(tmp_path), stdout=full, stderr=full)
+    assert done.returncode == 74
 
 
 def test_the_keyboard_interrupts_a_call(tmp_path: Path, sample: Callable[[str], Path]) -> None:

@@ -28,6 +28,8 @@ from runtime.errors import BundleError, UsageError
             {"payment": {"amount_max": 5000, "currencies": ["CNY", "EUR"]}},
         ),
         (["storage:keys=cart,order/"], {"storage": {"keys": ["cart", "order/"]}}),
+        (["http:hosts=a.example,b.example:8443"], {"http": {"hosts": ["a.example", "b.example:8443"]}}),
+        (["program.call:programs=org.example.carrier"], {"program.call": {"programs": ["org.example.carrier"]}}),
         (['{"payment": {"amount_max": 1}, "storage": {}}'], {"payment": {"amount_max": 1}, "storage": {}}),
         (["payment:amount_max=many"], {"payment": {"amount_max": "many"}}),
     ],

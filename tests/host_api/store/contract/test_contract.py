@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from host_api.errors import ApiError, ErrorCode
-from host_api.store import ConstraintViolated, Store, Transaction
+from host_api.store import ConstraintViolated, Store, Transaction, owe_scrub
 from runtime.testing import VirtualClock
 
 PUT = "INSERT INTO merchants (app_id, fee_bps, fee_fixed) VALUES (:app, :bps, 0)"
@@ -177,6 +177,22 @@ async def test_time_never_goes_back(store: Store, clock: VirtualClock) -> None:
     clock._now_us = first  # a wall clock that was set back
     assert store.now_us() == store.read(lambda tx: tx.now_us) == first + 5_000_000
     assert await store.write(lambda tx: tx.now_us) == first + 5_000_000
+
+
+async def test_a_scrub_changes_nothing_that_is_there(store: Store) -> None:
+    for app in ("kept", "gone"):
+        await store.write(put(app))
+
+    def erase(tx: Transaction) -> None:
+        tx.execute("DELETE FROM merchants WHERE app_id = 'gone'")
+        owe_scrub(tx)
+
+    await store.write(erase)
+    await store.scrub()
+    await store.scrub()
+    assert store.read(apps) == ["kept"]
+    await store.write(put("after"))
+    assert store.read(apps) == ["after", "kept"]
 
 
 async def test_a_closed_store_refuses_writes(store: Store) -> None:

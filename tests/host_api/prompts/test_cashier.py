@@ -6,24 +6,31 @@ import io
 import os
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TextIO
+from typing import Any, TextIO
 
 import pytest
 import trio
 import trio.testing
 
-from host_api.payment.cashier import Prompt, ScriptedCashier, TerminalCashier
+from host_api.prompts.cashier import Decision, ScriptedCashier, TerminalCashier, described
+from host_api.prompts.prompt import Prompt
 
 PROMPT = Prompt(
-    order_id="o1",
+    id="p1",
+    kind="payment",
     app_id="shop",
     user="alice",
-    payee="Example Shop",
-    amount_text="12.50 CNY",
-    subject="Fruit basket",
+    about="o1",
+    shown={
+        "payee": "Example Shop",
+        "amount_text": "12.50 CNY",
+        "subject": "Fruit basket",
+        "amount": {"amount": 1250, "currency": "CNY"},
+    },
     digest=bytes(32),
-    token="t",
+    opened_us=0,
     expires_us=1,
+    token="t",
 )
 
 
@@ -34,9 +41,9 @@ async def test_a_script_answers_in_order_and_then_no() -> None:
 
 
 async def test_a_script_may_look_at_the_prompt() -> None:
-    cashier = ScriptedCashier(lambda prompt: prompt.payee == "Example Shop")
+    cashier = ScriptedCashier(lambda prompt: prompt.shown["payee"] == "Example Shop")
     assert (await cashier.confirm(PROMPT)).approved
-    assert not (await cashier.confirm(replace(PROMPT, payee="Another"))).approved
+    assert not (await cashier.confirm(replace(PROMPT, shown={"payee": "Another"}))).approved
 
 
 @pytest.fixture
@@ -69,6 +76,7 @@ async def test_the_terminal_takes_only_a_clear_yes(terminal: tuple[int, TextIO],
     for shown in ("Example Shop", "12.50 CNY", "Fruit basket", "[y/N]"):
         assert shown in screen.getvalue()
     assert PROMPT.token not in screen.getvalue().split()
+    assert screen.getvalue().endswith("[y/N] " if typed.endswith("\n") and len(typed) < 256 else "[y/N] \n")
 
 
 async def test_without_a_terminal_the_answer_is_no() -> None:
@@ -82,7 +90,7 @@ async def test_nothing_on_the_screen_is_an_escape(terminal: tuple[int, TextIO]) 
     screen = io.StringIO()
     os.write(user, b"n\n")
     await TerminalCashier(source=source, screen=screen).confirm(
-        replace(PROMPT, payee="A\x1b[2J\nB\u202e", subject="x\r")
+        replace(PROMPT, shown={"payee": "A\x1b[2J\nB\u202e", "subject": "x\r"})
     )
     assert "\x1b" not in screen.getvalue()
     assert "A?[2J?B?" in screen.getvalue()
@@ -104,3 +112,20 @@ async def test_one_question_at_a_time(terminal: tuple[int, TextIO]) -> None:
         assert screen.getvalue().count("[y/N]") == 1
         os.write(user, b"y\nn\n")
     assert answers == [True, False]
+
+
+def test_any_prompt_can_be_told_in_lines() -> None:
+    asks = [{"covers": "your phone number", "purpose": "To call you", "record": {"scopes": ["phone"]}}, {"covers": "x"}]
+    consent = replace(PROMPT, kind="consent", shown={"program": "Example Shop", "asks": asks, "valid_us": 1})
+    assert described(consent) == [
+        ("program", "Example Shop"),
+        ("for", "your phone number: To call you"),
+        ("for", "x"),
+    ]
+    assert [name for name, _ in described(PROMPT)] == ["payee", "amount", "for"]
+
+
+@pytest.mark.parametrize("wrong", [{"token": None}, {"digest": "text"}, {"approved": 1}])
+def test_a_decision_is_what_it_says(wrong: dict[str, Any]) -> None:
+    with pytest.raises(TypeError):
+        replace(Decision.approve(PROMPT), **wrong)

@@ -1,0 +1,1 @@
+"""What the host keeps of a user or a program: given out whole, and taken away whole."""

@@ -1,0 +1,117 @@
+"""Export and erasure as an operator asks for them: the jobs, the caches that must forget, the bytes on the disk.
+
+What lives here: their order. No method of a guest's: nothing here is reachable from a program. Who ends the calls of a
+user or a program beforehand is the host that owns them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, Protocol, TypeVar
+
+from host_api import audit
+from host_api.contract import Codec
+from host_api.erasure.export import export_user
+from host_api.erasure.program import erase_program
+from host_api.erasure.user import Erased, erase_user
+from host_api.errors import ApiError, ErrorCode
+from host_api.payment.orders import CloseReason
+from host_api.payment.sweep import close_program
+from host_api.store.protocol import Store, Transaction
+
+T = TypeVar("T")
+
+ROWS_AT_ONCE: Final = 1_000
+"""Of a program, in one transaction; other writers have their turn between two."""
+
+
+class Cache(Protocol):
+    """What remembers values of programs; StorageService is one."""
+
+    def forget(self, *, app_id: str | None = None, user: str | None = None) -> None: ...
+    def stop_caching(self) -> None: ...
+
+
+class Erasure:
+    """The operator's. `cache`: None where no program runs (a state directory that is worked on offline). `new_id`: 128
+    random bits as text; `new_salt`: see `audit.subject`.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        codec: Codec,
+        cache: Cache | None,
+        new_id: Callable[[], str],
+        new_salt: Callable[[], bytes],
+    ) -> None:
+        self._store = store
+        self._codec = codec
+        self._cache = cache
+        self._new_id = new_id
+        self._new_salt = new_salt
+
+    async def export_user(self, user: str) -> dict[str, Any]:
+        """Everything the host keeps of the user, as plain values; audited. Raises ApiError of the store, ValueError."""
+        if not user:
+            raise ValueError("a user has a name: '' is nobody")
+        return await self._store.write(partial(self._export, user=user))
+
+    def _export(self, tx: Transaction, *, user: str) -> dict[str, Any]:
+        found = export_user(tx, user, self._codec)
+        if any(section for name, section in found.items() if name not in ("user", "exported_us")):
+            audit.record(tx, "user.exported", subject=audit.subject(tx, user, self._new_salt))
+        return found
+
+    async def erase_user(self, user: str, *, forfeit_balance: bool = False) -> Erased:
+        """Erase a user: the rows, what is cached, then the bytes on the disk. No call of theirs may be in flight.
+
+        Raises BalanceLeft and ValueError (nothing happened), and ApiError of the store: UNKNOWN_OUTCOME means to do it
+        again. An ApiError after the rows are gone (the disk refuses to be scrubbed) leaves the scrub to the next
+        opening, or to doing it again. Cancelled, the same.
+        """
+        job = partial(erase_user, user=user, new_id=self._new_id, forfeit_balance=forfeit_balance)
+        erased = await self._erase(job, user=user)
+        await self._store.scrub()
+        return erased
+
+    async def uninstalled(self, app_id: str) -> int:
+        """The program is gone: its orders that are not paid close, holds are void, their prompts' rows go; audited.
+        How many orders. Raises ApiError of the store; done again, it goes on."""
+        total = await self._end_payments(app_id)
+        await self._store.write(lambda tx: audit.record(tx, "program.uninstalled", app_id=app_id))
+        return total
+
+    async def _end_payments(self, app_id: str) -> int:
+        total = 0
+        while closed := await self._store.write(partial(_close_some, app_id=app_id)):
+            total += closed
+        return total
+
+    async def erase_program(self, app_id: str) -> int:
+        """Erase what a program kept and said; how many rows. It is not installed any more, and none of its calls is in
+        flight. Its payments are ended first. Raises ApiError as `erase_user`; done again, it goes on."""
+        await self._end_payments(app_id)
+        total = 0
+        job = partial(erase_program, app_id=app_id, at_most=ROWS_AT_ONCE, new_id=self._new_id)
+        while rows := await self._erase(job, app_id=app_id):
+            total += rows
+        await self._store.scrub()
+        return total
+
+    async def _erase(self, job: Callable[[Transaction], T], **whose: str) -> T:
+        try:
+            return await self._store.write(job)
+        except ApiError as error:
+            if error.code is ErrorCode.UNKNOWN_OUTCOME and self._cache is not None:
+                self._cache.stop_caching()
+            raise
+        finally:
+            if self._cache is not None:
+                self._cache.forget(**whose)
+
+
+def _close_some(tx: Transaction, app_id: str) -> int:
+    return close_program(tx, app_id, CloseReason.UNINSTALLED, ROWS_AT_ONCE)

@@ -1,0 +1,1 @@
+"""http.fetch: requests of programs to hosts outside, as far as they were granted. Everything that leaves goes here."""

@@ -1,0 +1,1 @@
+"""Messages from programs to their users: subscribed to, from templates, rendered by the host."""

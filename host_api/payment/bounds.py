@@ -1,0 +1,71 @@
+"""How much may be paid: the program's limits and its grant, asked in the transaction of the effect.
+
+What lives here: one question a limit. What they are asked with (sums and counts) is read by the callers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from host_api.capability import Authority, Constraints
+from host_api.errors import ApiError, ErrorCode, limit_exceeded
+from host_api.payment.methods import CAPABILITY
+from host_api.payment.orders import Order
+
+
+class PaymentLimits(Protocol):
+    """Of `CallLimits`, what is asked here."""
+
+    @property
+    def payment_amount(self) -> int: ...
+    @property
+    def payment_day_amount(self) -> int: ...
+    @property
+    def payment_hour_count(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """What the session allows: its program's limits and its grant; one snapshot for a call and the prompt it opens."""
+
+    limits: PaymentLimits
+    authority: Authority
+
+    def admit_amount(self, order: Order, now_us: int) -> None:
+        """One payment. Raises ApiError LIMIT_EXCEEDED, GRANT_CONSTRAINT or GRANT_EXPIRED."""
+        grant = self.authority.require(CAPABILITY, now_us)
+        money, most = order.money, self.limits.payment_amount
+        if money.amount > most:
+            raise limit_exceeded("payment_amount", most, money.amount, "minor units", "the payment")
+        if grant.amount_max is not None and money.amount > grant.amount_max:
+            raise constraint_met("amount_max", grant.amount_max, money.amount)
+        if grant.currencies is not None and money.currency not in grant.currencies:
+            raise constraint_met("currencies", list(grant.currencies), money.currency)
+
+    def admit_another(self, created: int, now_us: int) -> None:
+        """One more order after `created` of the last hour. Raises ApiError LIMIT_EXCEEDED or GRANT_CONSTRAINT."""
+        grant: Constraints = self.authority.require(CAPABILITY, now_us)
+        if created >= self.limits.payment_hour_count:
+            value = self.limits.payment_hour_count
+            raise limit_exceeded("payment_hour_count", value, created + 1, "payments", "payments of this hour")
+        if grant.count is not None and created >= grant.count:
+            raise constraint_met("count", grant.count, created + 1)
+
+    def admit_day(self, paid: int, order: Order, now_us: int) -> None:
+        """The payment after `paid` of the last 24 hours. Raises ApiError LIMIT_EXCEEDED or GRANT_CONSTRAINT."""
+        grant = self.authority.require(CAPABILITY, now_us)
+        total, most = paid + order.money.amount, self.limits.payment_day_amount
+        if total > most:
+            raise limit_exceeded("payment_day_amount", most, total, "minor units", "payments of this day")
+        if grant.day_max is not None and total > grant.day_max:
+            raise constraint_met("day_max", grant.day_max, total)
+
+
+def constraint_met(name: str, value: object, used: object) -> ApiError:
+    """The refusal of what is outside the grant: names the constraint, its value and what was asked."""
+    return ApiError(
+        ErrorCode.GRANT_CONSTRAINT,
+        f"{used} is outside the grant's {name} = {value}",
+        details={"constraint": name, "value": value, "used": used},
+    )

@@ -1,0 +1,41 @@
+"""A store that says when something was committed: for what is to follow a commit, such as the push of an event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from host_api.store.protocol import Store, T, Transaction
+
+
+def _nobody() -> None:
+    """Nothing follows a commit yet."""
+
+
+class WatchedStore:
+    """A `Store`: another one, watched. Closing it closes that one.
+
+    `committed` is called in the caller's thread after each write, one whose outcome is unknown too; it must be short
+    and raise nothing. It is set by whoever wants to know.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.committed: Callable[[], None] = _nobody
+
+    def now_us(self) -> int:
+        return self._store.now_us()
+
+    async def write(self, job: Callable[[Transaction], T]) -> T:
+        try:
+            return await self._store.write(job)
+        finally:
+            self.committed()
+
+    def read(self, job: Callable[[Transaction], T]) -> T:
+        return self._store.read(job)
+
+    async def scrub(self) -> None:
+        await self._store.scrub()
+
+    async def aclose(self) -> None:
+        await self._store.aclose()

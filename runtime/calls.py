@@ -1,0 +1,236 @@
+"""One call, from admission to receipt: the calls from outside, and those that one program makes of another.
+
+What lives here: the order of things. Registry says which release, admission whether it may begin, the executor runs it,
+the broker answers what it asks meanwhile. A call goes down once and comes back once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import msgspec
+import trio
+
+from host_api.capability import NO_GRANTS, Authority
+from host_api.erasure.tombstone import PREFIX as TOMBSTONE
+from runtime import sources, wire
+from runtime.broker import Broker, BrokerCall
+from runtime.deadline import Deadline
+from runtime.errors import Ending, UsageError
+from runtime.executor.in_process import InProcessExecutor, Outcome
+from runtime.limits import Limits
+from runtime.modules import Modules
+from runtime.outcomes import being_erased, closed, encoded, ended, named, too_large
+from runtime.receipt import Receipt, Usage
+from runtime.registry import App, Program, Registry, Release
+from runtime.sandbox.fiber import Over
+from runtime.sandbox.pool import Module
+from runtime.sandbox.sandbox import over_deadline
+from runtime.session import CallSession, LogSink
+
+TURN_NS = 500_000
+"""Calls that never wait let other tasks run this often; a checkpoint for each would cost a tenth of a call."""
+
+
+class Words(NamedTuple):
+    """What the caller says of the session."""
+
+    user: str = ""
+    interactive: bool = False
+    locale: str = "en"
+    time_zone: str = "UTC"
+    currency: str = "CNY"
+    trace_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inside:
+    """A call that a program makes of another: within whose call, and how far it may go."""
+
+    caller: CallSession
+    limits: Limits
+    authority: Authority
+    delegated: Authority | None
+
+
+class Calls:
+    """The calls of one host. Used from the trio thread only. `broker` is set once the services are made."""
+
+    broker: Broker
+
+    def __init__(
+        self, *, registry: Registry, executor: InProcessExecutor, modules: Modules, now_us: Callable[[], int],
+        log_sink: LogSink,
+    ) -> None:  # fmt: skip
+        self._registry, self._executor, self._modules = registry, executor, modules
+        self._now_us, self._log_sink = now_us, log_sink
+        self._in_flight: dict[str, BrokerCall] = {}
+        self._ids = sources.call_ids()
+        self._closing = False
+        self._barred: set[str] = set()
+        self._ended = trio.Event()
+        self._turn_ends = 0
+
+    def __len__(self) -> int:
+        return len(self._in_flight)
+
+    @property
+    def closing(self) -> bool:
+        return self._closing
+
+    async def run(
+        self, app: App | str, method: str, message: bytes, words: Words, *, notification: bool
+    ) -> tuple[Release, Outcome, Receipt]:
+        """A call from outside: waits for its turn, runs, and gives the receipt whatever the ending.
+
+        Raises CallRefused: nothing ran.
+        """
+        if time.perf_counter_ns() > self._turn_ends:
+            await trio.lowlevel.checkpoint()
+            self._turn_ends = time.perf_counter_ns() + TURN_NS
+        program = self._registry.find(app)
+        release = program.release
+        if self._closing:
+            raise closed()
+        if words.user.startswith(TOMBSTONE):
+            raise UsageError(f"no user is called so: {TOMBSTONE} stands for users that were erased")
+        if words.user in self._barred:
+            raise being_erased()
+        if len(message) > release.limits.message_in_bytes:
+            raise too_large(len(message), release.limits)
+        if not program.admission.enter_now(self._now_us(), release.memory_bytes):
+            await self._wait_in_queue(program, release, len(message), words.user)
+        outcome, receipt = await self.admitted(program, release, method, message, words, notification=notification)
+        return release, outcome, receipt
+
+    async def notify(self, app: App | str, method: str, params: Mapping[str, Any], words: Words) -> Receipt:
+        """A notification: handled like a call, and the guest answers nothing. Raises CallRefused, CallEnded."""
+        message = encoded(wire.notification, named(method), params)
+        _, outcome, receipt = await self.run(app, method, message, words, notification=True)
+        if outcome.ending is not Ending.COMPLETED:
+            raise ended(outcome, receipt)
+        return receipt
+
+    async def _wait_in_queue(self, program: Program, release: Release, message_bytes: int, user: str) -> None:
+        await program.admission.wait(release.memory_bytes, message_bytes)
+        if self._closing or user in self._barred:  # since it began to wait
+            program.admission.leave(release.memory_bytes, 0)
+            raise closed() if self._closing else being_erased()
+
+    async def admitted(
+        self,
+        program: Program,
+        release: Release,
+        method: str,
+        message: bytes,
+        words: Words,
+        *,
+        notification: bool = False,
+        inside: Inside | None = None,
+    ) -> tuple[Outcome, Receipt]:
+        """The call itself, for whom `program.admission` has let in; the place is given back here."""
+        call_id = self._ids()
+        usage = Usage(message_in_bytes=len(message))
+        began = time.perf_counter_ns()
+        session = self._session(release, program, call_id, words, usage, inside)
+        call = self.broker.open(session)
+        self._in_flight[call_id] = call
+        try:
+            module = self._modules.loaded(release.module_sha256) or await self._load(release, call.deadline)
+            outcome = await self._executor.run(module, message, session.limits, call, usage, notification=notification)
+        except Over as over:
+            outcome = Outcome(ending=over.ending, detail=over.detail, details=over.details)
+        finally:
+            del self._in_flight[call_id]
+            call.close()
+            usage.wall_us = (time.perf_counter_ns() - began) // 1_000
+            program.admission.leave(release.memory_bytes, usage.cpu_us)
+            if session.delegation is not None:
+                session.delegation.authority.narrow(NO_GRANTS)
+                session.delegation = None
+            if not self._ended.is_set():
+                self._ended.set()
+        usage.message_out_bytes = len(outcome.response)
+        if call.cut_as is not None and outcome.ending is Ending.DEADLINE_EXCEEDED:
+            outcome = Outcome(ending=call.cut_as, detail=call.cut_why)
+        return outcome, Receipt(
+            call_id=call_id, app_id=release.app.app_id, release=release.app.release_name, method=method,
+            ending=outcome.ending, usage=usage,
+        )  # fmt: skip
+
+    def _session(
+        self, release: Release, program: Program, call_id: str, words: Words, usage: Usage, inside: Inside | None
+    ) -> CallSession:
+        user, interactive, locale, time_zone, currency, trace_id = words
+        app, limits = release.app, release.limits if inside is None else inside.limits
+        session = CallSession(
+            call_id=call_id, app_id=app.app_id, release_name=app.release_name, release_code=app.release_code,
+            user=user, sector=release.sector, reasons=release.reasons, notices=release.notices,
+            program_name=release.program_name, payee=release.payee,
+            interactive=interactive,
+            locale=locale, time_zone=time_zone, currency=currency, config=release.config,
+            trace_id=trace_id or call_id, authority=release.authority, limits=limits, usage=usage,
+            holdings=program.holdings, log_sink=self._log_sink,
+            deadline=Deadline(wall_s=limits.wall_ms / 1_000, still_s=limits.prompt_wait_ms / 1_000),
+        )  # fmt: skip
+        if inside is not None:
+            session.authority, session.caller, session.depth = inside.authority, inside.caller, inside.caller.depth + 1
+            if inside.delegated is not None:
+                session.delegation = msgspec.structs.replace(
+                    inside.caller, authority=inside.delegated, caller=session, delegation=None
+                )
+        return session
+
+    async def _load(self, release: Release, deadline: Deadline) -> Module:
+        """The module is not in memory any more: from the cache, or compiled anew, at most to the call's deadline."""
+        with deadline.scope():
+            return (await self._modules.get(release.wasm, release.limits))[0]
+        raise over_deadline(release.limits)
+
+    def has_room(self) -> bool:
+        """A sandbox would be had at once. A call inside another must not wait for one: its caller holds one too."""
+        return self._executor.has_room()
+
+    # ---- ending calls ------------------------------------------------------------------------------------------------
+    async def cut(self, ending: Ending, why: str, *, app_id: str | None = None, user: str | None = None) -> None:
+        """Ends the calls of a program, of a user, of both or of all, and waits until they are over. What they had
+        handed to the store is done and recorded. Not to be called from within such a call."""
+        with trio.CancelScope(shield=True):
+            while mine := [
+                call
+                for call in self._in_flight.values()
+                if app_id in (None, call.session.app_id) and user in (None, call.session.user)
+            ]:
+                for call in mine:
+                    call.cut(ending, why)
+                await self._one_ends()
+
+    @asynccontextmanager
+    async def barred(self, user: str) -> AsyncIterator[None]:
+        """The user's calls end as `revoked`, and inside the block no other of theirs begins."""
+        self._barred.add(user)
+        try:
+            await self.cut(Ending.REVOKED, "the user is being erased", user=user)
+            yield
+        finally:
+            self._barred.discard(user)
+
+    async def drain(self, seconds: float) -> None:
+        """Refuses new calls, waits for those in flight, then ends what is left; at once if it is cancelled itself."""
+        self._closing = True
+        for program in self._registry:
+            program.admission.close(closed())
+        try:
+            with trio.move_on_after(seconds):
+                while self._in_flight:
+                    await self._one_ends()
+        finally:
+            await self.cut(Ending.CANCELLED, "the host closed while the call was in flight")
+
+    async def _one_ends(self) -> None:
+        self._ended = trio.Event()
+        await self._ended.wait()

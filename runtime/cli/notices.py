@@ -1,0 +1,74 @@
+"""`hostel notices …`: messages from programs that wait for their users, as a front end sees them."""
+
+from __future__ import annotations
+
+import datetime
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from runtime.bundle.refusal import shown
+from runtime.cli import report
+from runtime.cli.state import State, on_state
+from runtime.errors import UsageError
+
+if TYPE_CHECKING:
+    from host_api.notify.notices import Notice
+    from host_api.store import Store
+
+
+def list_(
+    *,
+    state: State,
+    user: Annotated[str | None, Parameter(name="--user", help="Only this user's.")] = None,
+    as_json: report.AsJson = False,
+) -> None:
+    """List the messages that wait, the oldest first, a hundred at most."""
+
+    async def work(store: Store) -> list[Notice]:
+        from host_api.notify.notices import Notices
+
+        return Notices(store=store).pending(user)
+
+    waiting = on_state(state, work)
+    if as_json:
+        report.show_json(
+            [
+                {"id": one.id, "app_id": one.app_id, "user": one.user, "template": one.template, "text": one.text,
+                 "language": one.language, "created_us": one.created_us}
+                for one in waiting
+            ]
+        )  # fmt: skip
+        return
+    report.show_table(
+        ("id", "when", "program", "user", "text"),
+        [(one.id, _when(one.created_us), one.app_id, one.user, one.text) for one in waiting],
+    )
+
+
+def take(notice: str, /, *, state: State, as_json: report.AsJson = False) -> None:
+    """Say that a message was shown: the host forgets its text.
+
+    Parameters
+    ----------
+    notice
+        Its id, from hostel notices list.
+    """
+
+    async def work(store: Store) -> bool:
+        from host_api.notify.notices import Notices
+
+        return await Notices(store=store).take(notice)
+
+    if not on_state(state, work):
+        raise UsageError(
+            f"no message {shown(notice)} waits: it was taken, or its time is over", code="notice_not_found"
+        )
+    if as_json:
+        report.show_json({"taken": notice})
+    else:
+        report.say("taken")
+
+
+def _when(at_us: int) -> str:
+    return f"{datetime.datetime.fromtimestamp(at_us // 1_000_000, datetime.UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -1,0 +1,154 @@
+"""`hostel user …`: what the host keeps of a user, for the operator who has to answer for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from cyclopts import Parameter
+
+from runtime.bundle.refusal import shown
+from runtime.cli import report
+from runtime.cli.state import State, Yes, be_sure, on_state
+from runtime.errors import UsageError
+
+if TYPE_CHECKING:
+    from host_api.erasure.service import Erasure
+    from host_api.store import Store
+
+VALUE_BYTES_MAX: Final = 16 << 20
+"""Of one value of a program: the most any limit allows."""
+_NOT_ROWS: Final = ("user", "exported_us", "fields", "balances")
+
+
+def put(user: str, /, *fields: str, state: State, as_json: report.AsJson = False) -> None:
+    """Set what is known of a user: nickname=Lin phone=+8613800000123. NAME= forgets a field; others stay.
+
+    Parameters
+    ----------
+    user
+        The user's id, as the platform has it.
+    fields
+        NAME=VALUE: nickname, avatar, locale, age_band, phone, or address (a JSON object).
+    """
+    from host_api.user.directory import EmbeddedDirectory
+    from runtime.sources import new_salt
+
+    given = dict(_field(word) for word in fields)
+    if not given:
+        raise UsageError("no field given; write NAME=VALUE, such as nickname=Lin")
+
+    async def work(store: Store) -> None:
+        try:
+            await EmbeddedDirectory(store=store, new_salt=new_salt).put(user, given)
+        except ValueError as error:
+            raise UsageError(str(error), code="field_invalid") from None
+
+    on_state(state, work)
+    if as_json:
+        report.show_json({"user": user, "fields": sorted(given)})
+    else:
+        report.say(f"set {', '.join(sorted(given))}")
+
+
+def show(user: str, /, *, state: State, as_json: report.AsJson = False) -> None:
+    """Show what is known of a user, what their wallet holds, and how much else is kept; it is audited, as an export is.
+
+    Parameters
+    ----------
+    user
+        The user's id, as the platform has it.
+    """
+    found = on_state(state, partial(_export, user=user))
+    kept = {name: _count(name, rows) for name, rows in found.items() if name not in _NOT_ROWS}
+    if as_json:
+        report.show_json({"user": user, "fields": found["fields"], "balances": found["balances"], "kept": kept})
+        return
+    report.show_table(("field", "value"), found["fields"].items(), title=user)
+    report.show_table(
+        ("currency", ">posted", ">held"), [(one["currency"], one["posted"], one["held"]) for one in found["balances"]]
+    )
+    report.show_table(("kept", ">rows"), kept.items())
+
+
+def export(user: str, /, *, state: State, as_json: report.AsJson = False) -> None:
+    """Give out everything the host keeps of a user: one JSON document on standard output, with --json or without.
+
+    Parameters
+    ----------
+    user
+        The user's id, as the platform has it.
+    """
+    report.show_json(on_state(state, partial(_export, user=user)))
+
+
+def erase(
+    user: str,
+    /,
+    *,
+    state: State,
+    forfeit_balance: Annotated[
+        bool, Parameter(help="Move what the wallet still holds to the suspense account; else it is a refusal.")
+    ] = False,
+    yes: Yes = False,
+    as_json: report.AsJson = False,
+) -> None:
+    """Forget a user, on the disk too. Open orders are closed; of payments only amounts stay, naming nobody.
+
+    Upgrade backups in the state directory are removed: they hold what was there before.
+
+    Parameters
+    ----------
+    user
+        The user's id, as the platform has it.
+    """
+    from host_api.erasure.user import BalanceLeft
+    from host_api.money import amount_text
+
+    be_sure(f"erase all that is kept of {shown(user)}", yes)
+
+    async def work(store: Store) -> Any:
+        try:
+            return await erasure(store).erase_user(user, forfeit_balance=forfeit_balance)
+        except BalanceLeft as error:
+            raise UsageError(f"{error} (--forfeit-balance)", code=error.code) from None
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+
+    erased = on_state(state, work)
+    forfeited = [amount_text(money) for money in erased.forfeited]
+    if as_json:
+        report.show_json({"rows": erased.rows, "orders_closed": erased.orders_closed, "forfeited": forfeited})
+    elif not erased.rows:
+        report.say(f"nothing was kept of {shown(user)}")
+    else:
+        to_suspense = f", {' and '.join(forfeited)} moved to the suspense account" if forfeited else ""
+        report.say(f"erased: {erased.rows} rows, {erased.orders_closed} open orders closed{to_suspense}")
+
+
+async def _export(store: Store, *, user: str) -> dict[str, Any]:
+    try:
+        return await erasure(store).export_user(user)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def _field(word: str) -> tuple[str, str | None]:
+    name, equals, value = word.partition("=")
+    if not equals:
+        raise UsageError(f"{shown(word)}: write NAME=VALUE, such as nickname=Lin; NAME= forgets it")
+    return name, value or None
+
+
+def _count(name: str, rows: list[Mapping[str, Any]]) -> int:
+    return sum(len(one["values"]) for one in rows) if name == "storage" else len(rows)
+
+
+def erasure(store: Store) -> Erasure:
+    """No program runs here, so there is no cache that would have to forget."""
+    from host_api.erasure.service import Erasure
+    from runtime import sources, wire
+
+    codec = wire.CanonicalCodec(VALUE_BYTES_MAX)
+    return Erasure(store=store, codec=codec, cache=None, new_id=sources.new_id, new_salt=sources.new_salt)
