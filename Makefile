@@ -11,7 +11,9 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 WASMTIMES := 48 49 50
 # What depends on wasmtime, and little else.
-CORE := tests/runtime/sandbox tests/conformance tests/hostile tests/integration
+HOSTILE := abi cancellation cpu_clock cycles endings limits_of_a_call limits_of_a_program module_caps neighbours \
+           program_calls properties scripted
+CORE := tests/runtime/sandbox tests/conformance tests/integration $(HOSTILE:%=tests/hostile/test_%.py)
 
 .PHONY: demo test lint bench samples compat soak clean
 .PRECIOUS: .venv-wasmtime-%/.ready

@@ -11,7 +11,17 @@ from pathlib import Path
 import trio
 from rich.console import Console
 
-from benchmarks import busy_thread, cpu_budget, first_call, in_process, many_programs, payments, suspended
+from benchmarks import (
+    busy_thread,
+    cpu_budget,
+    first_call,
+    host_calls,
+    in_process,
+    kill,
+    many_programs,
+    payments,
+    suspended,
+)
 from benchmarks.measure import FULL, QUICK, Scale
 from benchmarks.report import Row, machine, show, write
 
@@ -19,11 +29,13 @@ Subject = Callable[[Scale], Awaitable[list[Row]]]
 
 SUBJECTS: Mapping[str, Subject] = {
     "in_process": in_process.rows,
+    "host_calls": host_calls.rows,
     "first_call": first_call.rows,
     "busy_thread": busy_thread.rows,
     "many_programs": many_programs.rows,
     "cpu_budget": cpu_budget.rows,
     "payments": payments.rows,
+    "kill": kill.rows,
     "suspended": suspended.rows,
 }
 

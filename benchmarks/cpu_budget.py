@@ -38,7 +38,7 @@ async def rows(scale: Scale) -> list[Row]:
         "processes": lambda: busy_processes(os.cpu_count() or 1),
     }
     async with guests.open_host() as host:
-        spinner = await guests.install(host, "spinner", guests.spin(), cpu_us=BUDGET_US, wall_ms=60_000)
+        spinner = await guests.install(host, "spinner", guests.spin(), limits={"cpu_us": BUDGET_US, "wall_ms": 60_000})
         neighbour = await guests.install(host, "forward", guests.forward())
         over: dict[str, list[float]] = {name: [] for name in around}
         alone: list[float] = []

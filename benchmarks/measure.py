@@ -37,11 +37,13 @@ class Scale:
     """Of a thing that takes milliseconds, a round."""
     programs: int
     suspended: int
+    kills: int
+    """Hosts killed in the middle of their work."""
 
 
-FULL = Scale(rounds=7, calls=3_000, spins=30, programs=200, suspended=1_500)
-QUICK = Scale(rounds=3, calls=1_000, spins=15, programs=200, suspended=1_500)
-TINY = Scale(rounds=1, calls=4, spins=2, programs=3, suspended=8)
+FULL = Scale(rounds=7, calls=3_000, spins=30, programs=200, suspended=1_500, kills=50)
+QUICK = Scale(rounds=3, calls=1_000, spins=15, programs=200, suspended=1_500, kills=10)
+TINY = Scale(rounds=1, calls=4, spins=2, programs=3, suspended=8, kills=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

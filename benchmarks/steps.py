@@ -21,10 +21,11 @@ from benchmarks import guests
 from benchmarks.in_process import get
 from benchmarks.measure import quantile, timed
 from runtime import App, Ending, Host, Receipt, Usage, wire
+from runtime.calls import Words
 from runtime.executor.in_process import Outcome
 from runtime.sandbox.sandbox import Sandbox
 
-WORDS = (guests.USER, True, "en", "UTC", "CNY", "")
+WORDS = Words(guests.USER)
 MESSAGE = wire.request(1, "storage.get", {"key": "k"})
 _NOTHING = "nothing: the clock alone"
 

@@ -37,7 +37,7 @@ async def _measure(count: int) -> list[float]:
     """Bytes for each: suspended, suspended again, and after that nothing."""
     many = {"calls_in_flight": count, "sandboxes": count, "live_memory_bytes": 1 << 40, "cpu_us": 10_000_000}
     async with guests.open_host(slots=count) as host:
-        app = await guests.install(host, "forward", guests.forward(), **many)
+        app = await guests.install(host, "forward", guests.forward(), limits=many)
         await host.call(app, "session.info")
         gc.collect()
         gc.freeze()

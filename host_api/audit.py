@@ -24,6 +24,7 @@ Field = str | int | bool | None
 EFFECT_CHARS_MAX: Final = 64
 FIELD_CHARS_MAX: Final = 256
 FIELDS_MAX: Final = 32
+INTEGER_BITS_MAX: Final = 64
 SALT_BYTES: Final = 16
 
 _encode: Final = msgspec.json.Encoder(order="sorted").encode
@@ -52,14 +53,13 @@ def record(tx: Transaction, effect: str, /, **fields: Field) -> int:
     if not 1 <= len(effect) <= EFFECT_CHARS_MAX or len(fields) > FIELDS_MAX:
         raise ValueError(f"an audit record has an effect of 1 to {EFFECT_CHARS_MAX} characters, {FIELDS_MAX} fields")
     for name, value in fields.items():
-        if not (value is None or type(value) in (str, int, bool)) or len(str(value)) > FIELD_CHARS_MAX:
+        if value is None or type(value) is bool or (type(value) is int and value.bit_length() <= INTEGER_BITS_MAX):
+            continue
+        if type(value) is not str or len(value) > FIELD_CHARS_MAX:
             raise ValueError(f"audit field {name}: a plain value of at most {FIELD_CHARS_MAX} characters is needed")
     text = _encode({"effect": effect, "at_us": tx.now_us, **fields}).decode()
     last = head(tx)
-    tx.execute(
-        "INSERT INTO audit (n, record, hash) VALUES (:n, :record, :hash)",
-        {"n": last.n + 1, "record": text, "hash": link(last, text)},
-    )
+    tx.execute("INSERT INTO audit (n, record, hash) VALUES (?, ?, ?)", (last.n + 1, text, link(last, text)))
     return last.n + 1
 
 

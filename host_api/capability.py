@@ -250,7 +250,7 @@ class Authority:
     """What calls of one release may do: requested ∩ granted. It is asked by calls in flight, so that what is taken away
     is gone for them at once; nothing is ever added."""
 
-    __slots__ = ("_above", "_held", "_requested")
+    __slots__ = ("__weakref__", "_above", "_held", "_requested")
 
     def __init__(
         self, *, requested: Grants = NO_GRANTS, granted: Grants = NO_GRANTS, above: Authority | None = None
@@ -291,6 +291,12 @@ class Authority:
     def narrowed(self, wanted: Grants) -> Authority:
         """An authority of its own inside this one and inside `wanted`; what this one loses, that one loses too."""
         return Authority(requested=wanted, granted=self.grants(), above=self)
+
+    @property
+    def outermost(self) -> Authority:
+        """Whose authority this one came from in the end: it is there as long as its release, while one that was made
+        for a call is emptied with it."""
+        return self if self._above is None else self._above.outermost
 
     def _refusal(self, capability: str) -> ApiError:
         details: dict[str, Any] = {"capability": capability}

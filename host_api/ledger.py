@@ -11,6 +11,7 @@ made by its cause, so that a repeat collides instead of counting twice.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
@@ -156,15 +157,16 @@ def _account_id(tx: Transaction, name: AccountName) -> int:
     return int(rows[0][0])
 
 
-def _counted(tx: Transaction, counting: str, name: AccountName, amount: int) -> int:
-    """Count the amount in one of the account's columns; the account's row. Opened if there is none yet."""
+def _counted(tx: Transaction, counting: str, name: AccountName, amount: int, *, spends: bool) -> int:
+    """Count the amount in one of the account's columns; the account's row. Opened if there is none yet; raises
+    InsufficientFunds, with nothing written, where the account `spends` what it has not."""
     bindings = {"kind": name.kind.value, "owner": name.owner, "currency": name.currency, "amount": amount}
     rows = tx.execute(counting, bindings)
     if not rows:
+        if spends and name.kind is not AccountKind.FUNDING:
+            raise InsufficientFunds(f"{name.kind} account does not cover {amount} {name.currency}")
         _account_id(tx, name)
         rows = tx.execute(counting, bindings)
-        if not rows:
-            raise InsufficientFunds(f"{name.kind} account does not cover {amount} {name.currency}")
     return int(rows[0][0])
 
 
@@ -176,7 +178,7 @@ def move(
     `batch`: the id of the first transfer of the linked batch they belong to; their own first one by default.
     Raises InsufficientFunds. A repeat of any of them raises ConstraintViolated: callers look first.
     """
-    with tx.savepoint():
+    with nullcontext() if len(legs) == 1 else tx.savepoint():  # one alone is refused before anything is written
         for leg in legs:
             _record(tx, leg, Phase.SINGLE, batch=batch or legs[0].id, order_id=order_id, refund_id=refund_id)
 
@@ -186,8 +188,7 @@ def hold(tx: Transaction, leg: Leg, *, expires_us: int, order_id: str) -> bytes:
 
     Raises InsufficientFunds.
     """
-    with tx.savepoint():
-        _record(tx, leg, Phase.PENDING, batch=leg.id, order_id=order_id, expires_us=expires_us)
+    _record(tx, leg, Phase.PENDING, batch=leg.id, order_id=order_id, expires_us=expires_us)
     return leg.id
 
 
@@ -202,7 +203,8 @@ def _record(
     expires_us: int | None = None,
 ) -> None:
     take, give = (_HOLD_DEBIT, _HOLD_CREDIT) if phase is Phase.PENDING else (_DEBIT, _CREDIT)
-    debit, credit = _counted(tx, take, leg.debit, leg.amount), _counted(tx, give, leg.credit, leg.amount)
+    debit = _counted(tx, take, leg.debit, leg.amount, spends=True)
+    credit = _counted(tx, give, leg.credit, leg.amount, spends=False)
     tx.execute(
         _INSERT_TRANSFER,
         {
@@ -284,7 +286,8 @@ def balance(tx: Transaction, name: AccountName) -> Balance:
 
 
 def deposit(tx: Transaction, *, user: str, money: Money, reference: str, new_salt: Callable[[], bytes]) -> bool:
-    """An operator's: money from the world outside into a user's wallet. `reference` makes it happen once.
+    """An operator's: money from the world outside into a user's wallet. `reference` makes it happen once; it should
+    name nobody, because its hash stays when the user is erased.
 
     True if it was made now, False if it had been made before with the same content. The audit gets a hash of the
     reference, the money, and the user as audit.subject, for which `new_salt` gives 16 random bytes.

@@ -67,7 +67,6 @@ CALL: Final = Method(
     errors=(
         ErrorCode.GRANT_CONSTRAINT,
         ErrorCode.LIMIT_EXCEEDED,
-        ErrorCode.RATE_LIMITED,
         ErrorCode.NOT_FOUND,
         ErrorCode.PROGRAM_FAILED,
         ErrorCode.BUSY,

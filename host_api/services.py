@@ -133,7 +133,7 @@ def build(
     asking = ConsentPrompts(store=store, desk=desk, consents=consents)
     storage = StorageService(store=store, codec=sources.codec)
     payments = PaymentService(store=store, codec=sources.codec, desk=desk, ids=sources.new_id)
-    announcer = Announcer(outside.notifier)
+    announcer = Announcer(outside.notifier, store)
     http = HttpService(access=outside.http or HttpAccess(), clock=clock)
     answering = (
         SessionService(clock=clock),

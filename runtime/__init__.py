@@ -10,6 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from host_api.erasure.user import BalanceLeft as BalanceLeft
+    from host_api.erasure.user import Erased as Erased
     from host_api.errors import ApiError as ApiError
     from host_api.http.access import HttpAccess as HttpAccess
     from host_api.ledger import AccountKind as AccountKind
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from runtime.settings import HostSettings as HostSettings
 
 _WHERE = {
+    "host_api.erasure.user": ("BalanceLeft", "Erased"),
     "host_api.errors": ("ApiError",),
     "host_api.http.access": ("HttpAccess",),
     "host_api.ledger": ("AccountKind", "AccountName"),

@@ -39,6 +39,10 @@ class Rate:
         missing = self._earned_at + 1_000_000 - now_us * self._per_s - self._burst
         return 0 if missing <= 0 else -(-missing // self._per_s)
 
+    def is_half_left(self, now_us: int) -> bool:
+        """At least half of what may be taken at once is there."""
+        return self._earned_at + self._burst // 2 <= now_us * self._per_s + self._burst
+
     def take(self, units: int, now_us: int) -> None:
         """May take more than there is: what was used is used, and is waited for by who comes next."""
         now = now_us * self._per_s
@@ -87,8 +91,13 @@ class Admission:
         return True
 
     def enter_at_once(self, now_us: int, memory_bytes: int) -> bool:
-        """As `enter_now`, for who cannot wait; False: nothing was taken."""
-        return not self._queue and self._fits(memory_bytes) and self.enter_now(now_us, memory_bytes)
+        """As `enter_now`, for a call that another program makes, which must not wait, nor use up what the program's own
+        callers may: it has half of both bursts. False: nothing was taken."""
+        if self._queue or not self._fits(memory_bytes):
+            return False
+        if not (self._calls.is_half_left(now_us) and self._cpu.is_half_left(now_us)):
+            return False
+        return self.enter_now(now_us, memory_bytes)
 
     async def wait(self, memory_bytes: int, message_bytes: int) -> None:
         """Waits for a place; first come, first served. Cancelled while waiting, nothing is taken.

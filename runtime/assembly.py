@@ -92,6 +92,7 @@ async def open_parts(
             outside, desk=desk, pairwise=pairwise, programs=ProgramCalls(registry=registry, calls=calls),
             acknowledged=pushes.acknowledged,
         )  # fmt: skip
+        await services.erasure.finish()  # what a crash cut short, before anybody calls
         calls.broker = Broker(services.bound, clock=store, new_incident=new_id)
         housekeeping = Housekeeping(
             store=store, sweeps=services.sweeps, pushes=pushes,

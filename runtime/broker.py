@@ -278,9 +278,12 @@ class BrokerCall:
 
     def close(self) -> None:
         """The call is over: lines without an end are written. May be called again."""
-        for stream, rest in self._partial.items():
-            if rest:
-                self._lines(stream, (rest,))
+        try:
+            for stream, rest in self._partial.items():
+                if rest:
+                    self._lines(stream, (rest,))
+        except Exception as error:  # the platform's sink: the call has ended, and its place is to be given back
+            self._broker.fault(self.session, "", error)
         self._partial.clear()
 
 

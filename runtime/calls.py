@@ -232,5 +232,6 @@ class Calls:
             await self.cut(Ending.CANCELLED, "the host closed while the call was in flight")
 
     async def _one_ends(self) -> None:
-        self._ended = trio.Event()
+        if self._ended.is_set():  # else somebody waits on it already: one event for all who wait
+            self._ended = trio.Event()
         await self._ended.wait()

@@ -15,11 +15,15 @@ from typing import Any
 import msgspec
 
 from host_api import audit
+from host_api.capability import Authority, Grants
 from host_api.contract import Clock
+from host_api.one_line import one_line
+from host_api.ownership import NotOwner, claim
 from host_api.payment.orders import CloseReason
 from host_api.payment.sweep import close_program
 from host_api.prompts.cashier import Cashier
 from host_api.services import Outside
+from host_api.store import Transaction
 from host_api.user.pairwise import declared_sector
 from runtime import sources, wire
 from runtime.assembly import Parts, open_parts
@@ -49,6 +53,7 @@ _log_of_programs = logger("program")
 
 Params = Mapping[str, Any]
 
+PAYEE_CHARS_MAX = 64
 _ORDERS_AT_ONCE = 100
 """Closed in one transaction; other writers have their turn between two."""
 
@@ -116,13 +121,18 @@ class Host(HostOperations):
         sector: str | None = None,
         config: Params | None = None,
         allow_unsigned: bool | None = None,
+        new_owner: bool = False,
     ) -> App:
         """Checks, compiles and registers a program; replaces an older release of it at once, for calls from now on.
 
         `grant`: capabilities given, by name or with constraints; deny by default. `limits`: what differs from the
         host's. `payee`: who receives its payments (default: the manifest's name). `sector`: programs that you say are
         of one developer see one id of a user; by default each sees its own. `config`: at most 16 KiB, read by
-        `session.info`. Raises BundleError's family and UsageError; nothing is registered then.
+        `session.info`. `new_owner`: the program has changed hands, so a key of another developer than before counts,
+        and what users allowed it is gone; what it keeps and was paid is the new developer's to see.
+
+        What the release before was granted and this one is not is revoked (see `revoke`). Raises BundleError's family,
+        UsageError, and ApiError of the store; nothing is registered then.
         """
         allow = self.settings.allow_unsigned if allow_unsigned is None else allow_unsigned
         key = check_policy(bundle, self._keyring, allow_unsigned=allow, now_us=self._store.now_us())
@@ -140,37 +150,60 @@ class Host(HostOperations):
         release = Release(
             app=app, wasm=bundle.module, module_sha256=facts.sha256, memory_bytes=memory_bytes(facts, effective),
             authority=authority, limits=effective, program_name=_name(manifest.name),
-            payee=payee or _name(manifest.name), sector=_sector(manifest.app_id, sector),
+            payee=_payee(payee, _name(manifest.name)), sector=_sector(manifest.app_id, sector),
             reasons=reasons(bundle), notices=notices(bundle), config=config,
             takes_events=manifest.program.events,
         )  # fmt: skip
+        self._registry.check(app)
+        developer = "" if key is None else key.owner or key.public_key.key_id
+        await self._write_installed(app, authority, developer, new_owner)
         if self._calls.closing:
             raise closed()
-        self._registry.put(release)
+        gone = self._registry.put(release)
         self._pushes.installed(app.app_id)
+        if tuple(gone):
+            await self._end_what_needs(app.app_id, gone)
+        return app
+
+    async def _write_installed(self, app: App, authority: Authority, developer: str, new_owner: bool) -> None:
         names = ",".join(grant.capability for grant in authority.grants())
-        await self._store.write(
-            lambda tx: audit.record(
+
+        def job(tx: Transaction) -> None:
+            claim(tx, app.app_id, developer, new_owner=new_owner)
+            audit.record(
                 tx, "program.installed", app_id=app.app_id, release=app.release_code, identity=app.identity,
                 signed_by=app.signed_by, capabilities=names,
-            )
-        )  # fmt: skip
-        return app
+            )  # fmt: skip
+
+        try:
+            await self._store.write(job)
+        except NotOwner as error:
+            raise UsageError(
+                f"{app.app_id} is the program of {error.owner}: a release of another developer is taken only with"
+                " new_owner (--new-owner), which hands over what the program keeps and was paid",
+                code="other_developer",
+                details={"owner": error.owner, "developer": developer},
+            ) from None
 
     async def uninstall(self, app: App | str, *, end_calls: bool = False, erase: bool = False) -> None:
         """The program is gone for new calls and those that wait; its open prompts are withdrawn, its unpaid orders
         closed and its holds given back. What it keeps, and what was paid, stays.
 
-        `end_calls`: those in flight end now, as `revoked`; else they end as they would have. `erase`: that too, and
+        `end_calls`: those in flight end now, as `revoked`; else they go on, without any grant. `erase`: they end, and
         what the program kept and wrote is erased, on the disk too (docs/protocol.md, Erasure).
+
+        Raises NotInstalled, and ApiError of the store: nobody can call the program any more, and uninstalling it again
+        does what is left to do.
         """
-        app_id = self._registry.remove(app).release.app.app_id
+        program = self._registry.leave(app)
+        app_id = program.release.app.app_id
         if end_calls or erase:
             await self._calls.cut(Ending.REVOKED, "the program was uninstalled", app_id=app_id)
         await self._end_payments(app_id, CloseReason.UNINSTALLED)
-        await self._store.write(lambda tx: audit.record(tx, "program.uninstalled", app_id=app_id))
         if erase:
             await self._services.erasure.erase_program(app_id)
+        await self._store.write(lambda tx: audit.record(tx, "program.uninstalled", app_id=app_id))
+        self._registry.remove(program)
 
     async def _end_payments(self, app_id: str, reason: CloseReason) -> None:
         await self.prompts.withdraw_program(app_id)
@@ -186,12 +219,16 @@ class Host(HostOperations):
         """
         program = self._registry.find(app)
         gone = granted(capabilities)
-        program.release.authority.narrow(program.release.authority.grants().without(gone))
-        app_id, names = program.release.app.app_id, ",".join(grant.capability for grant in gone)
+        program.take_away(gone)
+        await self._end_what_needs(program.release.app.app_id, gone)
+
+    async def _end_what_needs(self, app_id: str, gone: Grants) -> None:
+        """What cannot go on without these grants, which nobody has any more."""
         if gone.constraints("payment") is not None:
             await self._end_payments(app_id, CloseReason.REVOKED)
         else:
             await self.prompts.withdraw_program(app_id)
+        names = ",".join(grant.capability for grant in gone)
         await self._store.write(lambda tx: audit.record(tx, "grant.revoked", app_id=app_id, capabilities=names))
 
     # ---- calls -------------------------------------------------------------------------------------------------------
@@ -242,6 +279,14 @@ class Host(HostOperations):
 
 def _log_line(session: CallSession, level: str, line: str) -> None:
     _log_of_programs.info(line, app_id=session.app_id, call_id=session.call_id, level_of_program=level)
+
+
+def _payee(given: str | None, name: str) -> str:
+    """Stands on the cashier's screen: one clean line."""
+    try:
+        return name if given is None else one_line("payee", given, PAYEE_CHARS_MAX)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def _sector(app_id: str, declared: str | None) -> str:

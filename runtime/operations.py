@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from host_api import audit, ledger
+from host_api import audit, balances, ledger
 from host_api.erasure.tombstone import is_tombstone
-from host_api.erasure.user import Erased
-from host_api.money import Money
+from host_api.erasure.user import BalanceLeft, Erased
+from host_api.money import AMOUNT_MAX, Money
 from host_api.notify.notices import Notices
 from host_api.payment import sweep
 from host_api.payment.fees import FeeTerms
@@ -87,10 +87,25 @@ class HostOperations:
         Raises BalanceLeft, with nothing erased, while money is in a wallet and `forfeit_balance` is not said; ApiError
         of the store. See docs/protocol.md, Erasure.
         """
+        if not user:
+            raise UsageError("a user has a name: '' is nobody")
+        if not forfeit_balance:
+            self._check_wallets(user)
         async with self._calls.barred(user):
             for prompt in self.prompts.pending(user):
                 await self.prompts.withdraw(prompt.id)
             return await self._services.erasure.erase_user(user, forfeit_balance=forfeit_balance)
+
+    def _check_wallets(self, user: str) -> None:
+        """Before anything is ended for an erasure that will be refused. The erasure itself looks again."""
+        accounts = self._store.read(lambda tx: balances.of_owner(tx, user))
+        left = tuple(
+            Money(amount=min(balance.posted, AMOUNT_MAX), currency=name.currency)
+            for name, balance in accounts
+            if name.kind is ledger.AccountKind.WALLET and balance.posted > 0
+        )
+        if left:
+            raise BalanceLeft(left)
 
     # ---- proof -------------------------------------------------------------------------------------------------------
     def audit_head(self) -> audit.Head:

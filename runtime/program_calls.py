@@ -41,8 +41,9 @@ class ProgramCalls:
     ) -> Any:
         """Cancelled, or ended with its caller, the called program is dropped; what it had handed to the store is done.
 
-        Raises ApiError: LIMIT_EXCEEDED (call_depth, cpu_us, host_calls, message_in_bytes), NOT_FOUND, RATE_LIMITED,
-        BUSY (no place now), PROGRAM_FAILED (`details.ending` says how it ended, `details.error` what it answered).
+        Raises ApiError: LIMIT_EXCEEDED (call_depth, cpu_us, host_calls, message_in_bytes), NOT_FOUND, BUSY (no place
+        now, or the program is asked too often), PROGRAM_FAILED (`details.ending` says how it ended, `details.error`
+        what it answered).
         """
         program = self._program(params.program)
         release = program.release
@@ -89,10 +90,8 @@ class ProgramCalls:
             entered = self._calls.has_room() and program.admission.enter_at_once(
                 self._calls.broker.now_us(), program.release.memory_bytes
             )
-        except HostBusy as busy:
-            raise ApiError(
-                ErrorCode.RATE_LIMITED, busy.message, details=busy.details, retry_after_ms=busy.retry_after_ms
-            ) from None
+        except HostBusy:
+            entered = False
         except NotInstalled:
             raise ApiError(ErrorCode.NOT_FOUND, "no such program is installed") from None
         if not entered or self._calls.closing:

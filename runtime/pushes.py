@@ -177,7 +177,7 @@ class Pushes:
     async def _handled(self, app_id: str, event: Event) -> bool:
         """Whether the program acknowledged it."""
         params = {
-            "seq": event.seq,
+            "seq": event.app_seq,
             "topic": event.topic,
             "stream": event.stream,
             "stream_seq": event.stream_seq,

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakSet
 
-from host_api.capability import Authority, GrantError, Grants, parse_grants
+from host_api.capability import CAPABILITIES, NO_GRANTS, Authority, GrantError, Grants, parse_grants
 from runtime.admission import Admission
 from runtime.bundle import Bundle
 from runtime.errors import NotInstalled, UsageError
@@ -59,12 +60,26 @@ class Release:
 class Program:
     """What lives as long as the program is installed, over its releases."""
 
-    __slots__ = ("admission", "holdings", "release")
+    __slots__ = ("_authorities", "admission", "holdings", "leaving", "release")
 
     def __init__(self, release: Release) -> None:
         self.release = release
+        self.leaving = False
+        """It is being uninstalled: nobody finds it any more."""
+        self._authorities = WeakSet((release.authority,))
         self.holdings = Holdings()
         self.admission = Admission(release.limits, self.holdings)
+
+    def replace(self, release: Release) -> None:
+        """Calls in flight end under the release they began with."""
+        self.release = release
+        self._authorities.add(release.authority)
+        self.admission.set_limits(release.limits)
+
+    def take_away(self, gone: Grants) -> None:
+        """From every release of it that a call still runs under."""
+        for authority in self._authorities:
+            authority.narrow(authority.grants().without(gone))
 
 
 class Registry:
@@ -82,40 +97,65 @@ class Registry:
     def find(self, app: App | str) -> Program:
         """Raises NotInstalled."""
         app_id = app if isinstance(app, str) else app.app_id
-        try:
-            return self._programs[app_id]
-        except KeyError:
-            raise NotInstalled(
-                f"no program {ascii(app_id)[:140]} is installed; install its bundle first",
-                details={"app_id": app_id[:140]},
-            ) from None
+        program = self._programs.get(app_id)
+        if program is None or program.leaving:
+            raise _not_installed(app_id)
+        return program
 
     def takes_events(self, app_id: str) -> bool:
         """Whether a program of that id is installed and wants to be woken for its events."""
         program = self._programs.get(app_id)
-        return program is not None and program.release.takes_events
+        return program is not None and program.release.takes_events and not program.leaving
 
-    def put(self, release: Release) -> None:
-        """Installs, or replaces with a version code that is not lower: the calls in flight end under the old one."""
-        app = release.app
-        if old := self._programs.get(app.app_id):
-            if app.release_code < old.release.app.release_code:
-                raise UsageError(
-                    f"{app.app_id} {old.release.app.release_code} is installed and the bundle's version code is"
-                    f" {app.release_code}: a version never goes down; uninstall it first",
-                    details={"installed": old.release.app.release_code, "offered": app.release_code},
-                )
-            old.release = release
-            old.admission.set_limits(release.limits)
-        else:
-            self._programs[app.app_id] = Program(release)
+    def check(self, app: App) -> None:
+        """Whether a release of it may be put. Raises UsageError: a version never goes down."""
+        old = self._programs.get(app.app_id)
+        if old is not None and not old.leaving and app.release_code < old.release.app.release_code:
+            raise UsageError(
+                f"{app.app_id} {old.release.app.release_code} is installed and the bundle's version code is"
+                f" {app.release_code}: a version never goes down; uninstall it first",
+                details={"installed": old.release.app.release_code, "offered": app.release_code},
+            )
 
-    def remove(self, app: App | str) -> Program:
-        """The program is gone for later calls and for those that wait; those in flight end as they would have."""
-        program = self.find(app)
-        app_id = program.release.app.app_id
+    def put(self, release: Release) -> Grants:
+        """Installs, or replaces; what was granted before and is not now, which is gone for calls in flight too.
+
+        Raises UsageError as `check`.
+        """
+        self.check(release.app)
+        app_id = release.app.app_id
+        old = self._programs.get(app_id)
+        if old is None or old.leaving:
+            self._programs[app_id] = Program(release)
+            return NO_GRANTS
+        gone = old.release.authority.grants().without(release.authority.grants())
+        old.replace(release)
+        old.take_away(gone)
+        return gone
+
+    def leave(self, app: App | str) -> Program:
+        """The program is gone for later calls and for those that wait; those in flight go on without its grants. May be
+        repeated until `remove`. Raises NotInstalled."""
+        app_id = app if isinstance(app, str) else app.app_id
+        program = self._programs.get(app_id)
+        if program is None:
+            raise _not_installed(app_id)
+        program.leaving = True
         program.admission.close(NotInstalled(f"{app_id} was uninstalled", details={"app_id": app_id}))
-        return self._programs.pop(app_id)
+        program.take_away(parse_grants(list(CAPABILITIES)))
+        return program
+
+    def remove(self, program: Program) -> None:
+        """After `leave`, once all that belonged to it is ended; another one that was put meanwhile stays."""
+        app_id = program.release.app.app_id
+        if self._programs.get(app_id) is program:
+            del self._programs[app_id]
+
+
+def _not_installed(app_id: str) -> NotInstalled:
+    return NotInstalled(
+        f"no program {ascii(app_id)[:140]} is installed; install its bundle first", details={"app_id": app_id[:140]}
+    )
 
 
 def requested(bundle: Bundle) -> Grants:

@@ -12,9 +12,11 @@ from typing import Any, Final, Protocol, TypeVar
 
 from host_api import audit
 from host_api.contract import Codec
+from host_api.erasure import program
+from host_api.erasure import user as users
 from host_api.erasure.export import export_user
 from host_api.erasure.program import erase_program
-from host_api.erasure.user import Erased, erase_user
+from host_api.erasure.user import DELETED, REWRITTEN, Erased, erase_user, under_way
 from host_api.errors import ApiError, ErrorCode
 from host_api.payment.orders import CloseReason
 from host_api.payment.sweep import close_program
@@ -23,7 +25,8 @@ from host_api.store.protocol import Store, Transaction
 T = TypeVar("T")
 
 ROWS_AT_ONCE: Final = 1_000
-"""Of a program, in one transaction; other writers have their turn between two."""
+"""In one transaction; other writers have their turn between two."""
+_NOT_KEPT: Final = frozenset({"user", "exported_us"})
 
 
 class Cache(Protocol):
@@ -57,25 +60,47 @@ class Erasure:
         """Everything the host keeps of the user, as plain values; audited. Raises ApiError of the store, ValueError."""
         if not user:
             raise ValueError("a user has a name: '' is nobody")
-        return await self._store.write(partial(self._export, user=user))
-
-    def _export(self, tx: Transaction, *, user: str) -> dict[str, Any]:
-        found = export_user(tx, user, self._codec)
-        if any(section for name, section in found.items() if name not in ("user", "exported_us")):
-            audit.record(tx, "user.exported", subject=audit.subject(tx, user, self._new_salt))
+        found = await export_user(self._store, user, self._codec)
+        if any(section for name, section in found.items() if name not in _NOT_KEPT):
+            await self._store.write(partial(self._told, user=user))
         return found
+
+    def _told(self, tx: Transaction, *, user: str) -> None:
+        """The audit names nobody who was erased while they were exported."""
+        audit.record(tx, "user.exported", subject=audit.subject(tx, user if _is_kept(tx, user) else "", self._new_salt))
 
     async def erase_user(self, user: str, *, forfeit_balance: bool = False) -> Erased:
         """Erase a user: the rows, what is cached, then the bytes on the disk. No call of theirs may be in flight.
 
         Raises BalanceLeft and ValueError (nothing happened), and ApiError of the store: UNKNOWN_OUTCOME means to do it
-        again. An ApiError after the rows are gone (the disk refuses to be scrubbed) leaves the scrub to the next
-        opening, or to doing it again. Cancelled, the same.
+        again. Once begun, what an ApiError, a cancellation or a crash leaves is done by doing it again, or by `finish`;
+        only a balance that came in while hundreds of open orders were closed is a refusal in the middle.
         """
-        job = partial(erase_user, user=user, new_id=self._new_id, forfeit_balance=forfeit_balance)
-        erased = await self._erase(job, user=user)
+        if user in self._store.read(under_way):
+            await self._erase_user(user, forfeit_balance)
+        erased = await self._erase_user(user, forfeit_balance)
         await self._store.scrub()
         return erased
+
+    async def finish(self) -> None:
+        """Go on with users' erasures that were begun; for a host that opens, before any call. Raises ApiError as
+        `erase_user`."""
+        if unfinished := self._store.read(under_way):
+            for user in unfinished:
+                await self._erase_user(user, forfeit_balance=False)
+            await self._store.scrub()
+
+    async def _erase_user(self, user: str, forfeit_balance: bool) -> Erased:
+        total = Erased(rows=0, orders_closed=0, forfeited=())
+        after: users.Place | None = users.START
+        while after is not None:
+            job = partial(
+                erase_user, user=user, at_most=ROWS_AT_ONCE, new_id=self._new_id, forfeit_balance=forfeit_balance,
+                after=after,
+            )  # fmt: skip
+            did, after = await self._erase(job, user=user)
+            total += did
+        return total
 
     async def uninstalled(self, app_id: str) -> int:
         """The program is gone: its orders that are not paid close, holds are void, their prompts' rows go; audited.
@@ -95,8 +120,10 @@ class Erasure:
         flight. Its payments are ended first. Raises ApiError as `erase_user`; done again, it goes on."""
         await self._end_payments(app_id)
         total = 0
-        job = partial(erase_program, app_id=app_id, at_most=ROWS_AT_ONCE, new_id=self._new_id)
-        while rows := await self._erase(job, app_id=app_id):
+        after: program.Place | None = program.START
+        while after is not None:
+            job = partial(erase_program, app_id=app_id, at_most=ROWS_AT_ONCE, new_id=self._new_id, after=after)
+            rows, after = await self._erase(job, app_id=app_id)
             total += rows
         await self._store.scrub()
         return total
@@ -115,3 +142,11 @@ class Erasure:
 
 def _close_some(tx: Transaction, app_id: str) -> int:
     return close_program(tx, app_id, CloseReason.UNINSTALLED, ROWS_AT_ONCE)
+
+
+def _is_kept(tx: Transaction, user: str) -> bool:
+    return any(
+        tx.execute(f"SELECT 1 FROM {table} WHERE {column} = :user LIMIT 1", {"user": user})
+        for table, column in {**DELETED, **REWRITTEN}.items()
+        if table not in ("accounts", "storage_values")  # known by kind and owner, by program and user
+    ) or bool(tx.execute("SELECT 1 FROM accounts WHERE kind = 'wallet' AND owner = :user LIMIT 1", {"user": user}))

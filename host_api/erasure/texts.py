@@ -18,8 +18,8 @@ from host_api.store.protocol import Transaction
 
 BLANK: Final = ""
 """As a subject no program can choose it: it marks the orders that are done."""
-PAYMENT: Final = "payment."
-"""Topics whose payloads are known: ids, states, amounts and business keys."""
+OF_PAYMENT: Final = "substr(topic, 1, 8) = 'payment.'"
+"""Of events: those whose payloads are known: ids, states, amounts and business keys. `blank_order` has done them."""
 
 
 def blank_order(tx: Transaction, app_id: str, order_id: str, new_id: Callable[[], str]) -> None:
@@ -47,12 +47,6 @@ def blank_order(tx: Transaction, app_id: str, order_id: str, new_id: Callable[[]
         if "out_request_no" in told:
             told["out_request_no"] = renamed.get(told["out_request_no"], BLANK)
         _set_payload(tx, seq, told)
-
-
-def blank_event(tx: Transaction, seq: int, topic: str) -> None:
-    """The payload of an event; `blank_order` has done those of payments already."""
-    if not topic.startswith(PAYMENT):
-        _set_payload(tx, seq, {})
 
 
 def _set_payload(tx: Transaction, seq: int, payload: dict[str, object]) -> None:

@@ -17,7 +17,7 @@ from host_api.store.protocol import Row, Transaction
 
 PAYLOAD_CHARS_MAX: Final = 4_096
 _encode: Final = msgspec.json.Encoder(order="sorted").encode
-COLUMNS: Final = "seq, user_id, topic, stream, stream_seq, payload, created_us, acked_us"
+COLUMNS: Final = "seq, app_seq, user_id, topic, stream, stream_seq, payload, created_us, acked_us"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,9 @@ class Event:
     """One event as stored. Times in µs since the epoch."""
 
     seq: int
-    """Of the host: later events have higher ones. Unique for ever."""
+    """Of the host: later events have higher ones. Unique for ever; never told to a program."""
+    app_seq: int
+    """Of the program, from 1: what it knows the event by."""
     user: str
     """Whom the program's notification acts for; '' for nobody."""
     topic: str
@@ -41,10 +43,10 @@ class Event:
 
 def event_of(row: Row) -> Event:
     """From `COLUMNS`."""
-    seq, user, topic, stream, stream_seq, payload, created_us, acked_us = row
+    seq, app_seq, user, topic, stream, stream_seq, payload, created_us, acked_us = row
     return Event(
-        seq=seq, user=user, topic=topic, stream=stream, stream_seq=stream_seq, payload=msgspec.json.decode(payload),
-        payload_chars=len(payload), created_us=created_us, acked_us=acked_us,
+        seq=seq, app_seq=app_seq, user=user, topic=topic, stream=stream, stream_seq=stream_seq,
+        payload=msgspec.json.decode(payload), payload_chars=len(payload), created_us=created_us, acked_us=acked_us,
     )  # fmt: skip
 
 
@@ -64,11 +66,17 @@ def publish(tx: Transaction, *, app_id: str, user: str, stream: str, topic: str,
         " RETURNING last_seq, acked_seq",
         {"app_id": app_id, "stream": stream},
     )
+    ((app_seq,),) = tx.execute(
+        "INSERT INTO event_programs (app_id, last_seq) VALUES (:app_id, 1)"
+        " ON CONFLICT (app_id) DO UPDATE SET last_seq = event_programs.last_seq + 1 RETURNING last_seq",
+        {"app_id": app_id},
+    )
     tx.execute(
-        "INSERT INTO events (app_id, user_id, stream, stream_seq, topic, payload, created_us, next_us)"
-        " VALUES (:app_id, :user, :stream, :number, :topic, :payload, :now_us, :next_us)",
+        "INSERT INTO events (app_id, app_seq, user_id, stream, stream_seq, topic, payload, created_us, next_us)"
+        " VALUES (:app_id, :app_seq, :user, :stream, :number, :topic, :payload, :now_us, :next_us)",
         {
             "app_id": app_id,
+            "app_seq": app_seq,
             "user": "" if is_tombstone(user) else user,
             "stream": stream,
             "number": number,
@@ -82,10 +90,11 @@ def publish(tx: Transaction, *, app_id: str, user: str, stream: str, topic: str,
 
 
 def events_after(tx: Transaction, app_id: str, user: str, after: int, at_most: int) -> list[Event]:
-    """A program's events of that user, or of everybody where `user` is '', with a seq over `after`, in order."""
+    """A program's events of that user, or of everybody where `user` is '', numbered over `after`, in order."""
     of_user = " AND user_id = :user" if user else ""
     rows = tx.execute(
-        f"SELECT {COLUMNS} FROM events WHERE app_id = :app_id{of_user} AND seq > :after ORDER BY seq LIMIT :at_most",
+        f"SELECT {COLUMNS} FROM events WHERE app_id = :app_id{of_user} AND app_seq > :after"
+        " ORDER BY app_seq LIMIT :at_most",
         {"app_id": app_id, "after": after, "at_most": at_most, **({"user": user} if user else {})},
     )
     return [event_of(row) for row in rows]
@@ -94,7 +103,7 @@ def events_after(tx: Transaction, app_id: str, user: str, after: int, at_most: i
 def event_by_seq(tx: Transaction, app_id: str, user: str, seq: int) -> Event | None:
     """None for one of another program, or of another user than `user` (any user's where it is '')."""
     rows = tx.execute(
-        f"SELECT {COLUMNS} FROM events WHERE seq = :seq AND app_id = :app_id", {"seq": seq, "app_id": app_id}
+        f"SELECT {COLUMNS} FROM events WHERE app_id = :app_id AND app_seq = :seq", {"seq": seq, "app_id": app_id}
     )
     found = event_of(rows[0]) if rows else None
     return found if found and user in ("", found.user) else None

@@ -72,7 +72,7 @@ def _values(value: Any) -> int:
 
 def _listed(event: Event) -> ListedEvent:
     return ListedEvent(
-        seq=event.seq,
+        seq=event.app_seq,
         topic=event.topic,
         stream=event.stream,
         stream_seq=event.stream_seq,

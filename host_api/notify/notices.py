@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from host_api.notify.methods import SCOPE
 from host_api.store.protocol import Row, Store, Transaction
+from host_api.user.consent import is_given
 
 DAY_US: Final = 24 * 3600 * 1_000_000
 KEPT_US: Final = 30 * DAY_US
@@ -67,6 +69,16 @@ def _waiting(tx: Transaction, user: str | None) -> list[Notice]:
         {"now_us": tx.now_us, "at_most": LISTED_MAX} | ({} if user is None else {"user": user}),
     )
     return [_notice(row) for row in rows]
+
+
+def to_announce(tx: Transaction, notice_id: str) -> Notice | None:
+    """The notice, if it waits and its user still wants to be told."""
+    rows = tx.execute(
+        f"SELECT {_COLUMNS} FROM notices WHERE id = :id AND taken_us = 0 AND gone_us > :now_us",
+        {"id": notice_id, "now_us": tx.now_us},
+    )
+    notice = _notice(rows[0]) if rows else None
+    return notice if notice is not None and is_given(tx, notice.app_id, notice.user, SCOPE) else None
 
 
 def _take(tx: Transaction, notice_id: str) -> bool:

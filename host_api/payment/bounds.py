@@ -38,10 +38,7 @@ class Bounds:
         money, most = order.money, self.limits.payment_amount
         if money.amount > most:
             raise limit_exceeded("payment_amount", most, money.amount, "minor units", "the payment")
-        if grant.amount_max is not None and money.amount > grant.amount_max:
-            raise constraint_met("amount_max", grant.amount_max, money.amount)
-        if grant.currencies is not None and money.currency not in grant.currencies:
-            raise constraint_met("currencies", list(grant.currencies), money.currency)
+        admit_by_grant(grant, money.amount, money.currency)
 
     def admit_another(self, created: int, now_us: int) -> None:
         """One more order after `created` of the last hour. Raises ApiError LIMIT_EXCEEDED or GRANT_CONSTRAINT."""
@@ -60,6 +57,14 @@ class Bounds:
             raise limit_exceeded("payment_day_amount", most, total, "minor units", "payments of this day")
         if grant.day_max is not None and total > grant.day_max:
             raise constraint_met("day_max", grant.day_max, total)
+
+
+def admit_by_grant(grant: Constraints, amount: int, currency: str) -> None:
+    """One amount that is asked for, taken or given back. Raises ApiError GRANT_CONSTRAINT."""
+    if grant.amount_max is not None and amount > grant.amount_max:
+        raise constraint_met("amount_max", grant.amount_max, amount)
+    if grant.currencies is not None and currency not in grant.currencies:
+        raise constraint_met("currencies", list(grant.currencies), currency)
 
 
 def constraint_met(name: str, value: object, used: object) -> ApiError:

@@ -16,7 +16,7 @@ from host_api.errors import ApiError, limit_exceeded
 from host_api.ledger import InsufficientFunds
 from host_api.money import amount_text
 from host_api.payment import records
-from host_api.payment.bounds import Bounds
+from host_api.payment.bounds import Bounds, admit_by_grant
 from host_api.payment.methods import CAPABILITY, OrderResult, RequestParams
 from host_api.payment.orders import Confirmation, Event, Order, Status, after, at, digest, refusal
 from host_api.payment.standing import KIND, as_seen, catch_up, own_order
@@ -55,22 +55,28 @@ class Checkout:
     async def request(self, session: Session, params: RequestParams) -> OrderResult:
         """Opens the cashier, or joins the prompt that is open for this very order (a request sent again).
 
-        Raises ApiError as Desk.ask: between RATE_LIMITED and CASHIER_BUSY stand NOT_FOUND and what orders.refusal says.
+        Raises ApiError as Desk.ask: between RATE_LIMITED and CASHIER_BUSY stand NOT_FOUND, GRANT_CONSTRAINT and what
+        orders.refusal says.
         Cancelled while it waits, it withdraws the prompt, unless another call waits too or the user has answered.
         """
         order_id = params.order_id
+
+        stored: Order
 
         def order_of(tx: Transaction) -> Order:
             return own_order(records.order_by_id(tx, session.app_id, order_id), session.user)
 
         def look(tx: Transaction) -> None:
-            session.authority.require(CAPABILITY, tx.now_us)
-            order = as_seen(tx, order_of(tx))
+            nonlocal stored
+            grant = session.authority.require(CAPABILITY, tx.now_us)
+            stored = order_of(tx)
+            admit_by_grant(grant, stored.money.amount, stored.money.currency)
+            order = as_seen(tx, stored)
             after(order, Event.REQUEST)
             _admit_question(order)
 
         place = await self._desk.ask(
-            session, kind=KIND, about=order_id, look=look, make=lambda tx: _open(tx, session, order_of(tx))
+            session, kind=KIND, about=order_id, look=look, make=lambda tx: _open(tx, session, stored)
         )
         with session.stand_still():
             await self._desk.wait(place, min(params.wait_ms, session.limits.prompt_wait_ms) / 1_000)
@@ -85,7 +91,7 @@ class Checkout:
         if order.status is not Status.CONFIRMING or digest(order, payee) != prompt.digest:
             if answer is Answer.APPROVED:
                 raise refusal(at(order, tx.now_us), Event.CONFIRM)
-        elif catch_up(tx, order) is not order:
+        elif catch_up(tx, order, prompt) is not order:
             return  # its time, or the prompt's, was over before the answer
         elif answer is not Answer.APPROVED:
             carry_out(tx, order, _EVENTS[answer])
@@ -101,11 +107,10 @@ class Checkout:
     def _admits(self, tx: Transaction, prompt: Prompt, order: Order) -> bool:
         """Whether limits and grant allow it still: as they were when the prompt opened, and the grant as it is now,
         where this is the process that knows."""
-        stored = prompts.by_id(tx, prompt.id)
         paid = records.paid_in_last_day(tx, order)
         live = self._desk.authority(prompt.id)
         try:
-            for bounds in _bounds({} if stored is None else stored.bounds, live):
+            for bounds in _bounds(prompts.bounds_of(tx, prompt.id), live):
                 bounds.admit_amount(order, tx.now_us)
                 bounds.admit_day(paid, order, tx.now_us)
         except ApiError:

@@ -185,6 +185,7 @@ REQUEST: Final = Method(
     params=RequestParams,
     result=OrderResult,
     errors=(
+        ErrorCode.GRANT_CONSTRAINT,
         ErrorCode.RATE_LIMITED,
         *OF_THE_STATE,
         ErrorCode.CASHIER_BUSY,
@@ -214,7 +215,13 @@ CAPTURE: Final = Method(
     capability=CAPABILITY,
     params=CaptureParams,
     result=OrderResult,
-    errors=(ErrorCode.RATE_LIMITED, ErrorCode.KEY_REUSED, *OF_THE_STATE, *OF_THE_STORE),
+    errors=(
+        ErrorCode.GRANT_CONSTRAINT,
+        ErrorCode.RATE_LIMITED,
+        ErrorCode.KEY_REUSED,
+        *OF_THE_STATE,
+        *OF_THE_STORE,
+    ),
     waits=True,
     summary="Take what is held for an order with manual capture, all of it or a part; what is left goes back at once.",
     example={"key": "ship-81", "order_id": "0f" * 16, "amount": 1000},

@@ -12,7 +12,7 @@ from host_api.capability import Authority, Constraints
 from host_api.errors import ApiError, ErrorCode, limit_exceeded
 from host_api.ledger import InsufficientFunds
 from host_api.payment import records
-from host_api.payment.bounds import constraint_met
+from host_api.payment.bounds import admit_by_grant
 from host_api.payment.fees import fee_returned
 from host_api.payment.methods import OF_THE_STATE
 from host_api.payment.orders import Event, Order, after
@@ -87,10 +87,7 @@ def _same(known: Refund, asked: RefundParams) -> Refund:
 
 
 def _admit(tx: Transaction, order: Order, amount: int, grant: Constraints) -> None:
-    if grant.amount_max is not None and amount > grant.amount_max:
-        raise constraint_met("amount_max", grant.amount_max, amount)
-    if grant.currencies is not None and order.money.currency not in grant.currencies:
-        raise constraint_met("currencies", list(grant.currencies), order.money.currency)
+    admit_by_grant(grant, amount, order.money.currency)
     made = records.refunds_of(tx, order.id)
     if made >= REFUNDS_MAX:
         raise limit_exceeded("refunds_of_an_order", REFUNDS_MAX, made + 1, "refunds", "refunds of this order")

@@ -105,7 +105,7 @@ class PaymentService:
         """Raises ApiError as steps.capture; what hangs on the order's state is kept under the key."""
 
         def effect(tx: Transaction) -> OrderResult:
-            return steps.capture(tx, session.app_id, session.user, params.order_id, params.amount)
+            return steps.capture(tx, session.app_id, session.user, params.order_id, params.amount, session.authority)
 
         content = {"order_id": params.order_id, "amount": params.amount}
         return await self._once(session, CAPTURE, params.key, content, effect, steps.CAPTURE_KEEPS)

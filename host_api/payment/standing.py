@@ -38,10 +38,10 @@ def as_seen(tx: Transaction, order: Order) -> Order:
     return at(order, tx.now_us)
 
 
-def catch_up(tx: Transaction, order: Order) -> Order:
-    """The order as it is now, and written down so."""
+def catch_up(tx: Transaction, order: Order, prompt: Prompt | None = None) -> Order:
+    """The order as it is now, and written down so. `prompt`: the order's, where it is at hand."""
     if order.status is Status.CONFIRMING:
-        prompt = _prompt(tx, order)
+        prompt = prompt or _prompt(tx, order)
         if prompt is not None and _was_over(prompt, order, tx.now_us):
             order = carry_out(tx, order, Event.PROMPT_TIMEOUT)
             records.delete_prompt(tx, order)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from host_api.capability import Authority
 from host_api.errors import ApiError, ErrorCode, limit_exceeded
 from host_api.payment import records
-from host_api.payment.bounds import Bounds
-from host_api.payment.methods import OF_THE_STATE, OrderResult
+from host_api.payment.bounds import Bounds, admit_by_grant
+from host_api.payment.methods import CAPABILITY, OF_THE_STATE, OrderResult
 from host_api.payment.orders import Event, Order, after
 from host_api.payment.standing import as_seen, catch_up, own_order
 from host_api.payment.transitions import carry_out, record_created
@@ -42,9 +43,16 @@ def create(tx: Transaction, order: Order, bounds: Bounds) -> OrderResult:
     )
 
 
-def capture(tx: Transaction, app_id: str, user: str, order_id: str, amount: int | None) -> OrderResult:
-    """Take `amount` (None: all) of what is held. Raises ApiError NOT_FOUND, as orders.refusal, and LIMIT_EXCEEDED."""
+def capture(
+    tx: Transaction, app_id: str, user: str, order_id: str, amount: int | None, authority: Authority
+) -> OrderResult:
+    """Take `amount` (None: all) of what is held.
+
+    Raises ApiError NOT_FOUND, GRANT_CONSTRAINT, as orders.refusal, and LIMIT_EXCEEDED.
+    """
     order = own_order(records.order_by_id(tx, app_id, order_id), user)
+    asked = order.money.amount if amount is None else amount
+    admit_by_grant(authority.require(CAPABILITY, tx.now_us), asked, order.money.currency)
     after(as_seen(tx, order), Event.CAPTURE)
     if amount is not None and amount > order.money.amount:
         raise limit_exceeded("held", order.money.amount, amount, "minor units", "the capture")

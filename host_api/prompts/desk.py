@@ -7,14 +7,15 @@ opened it, and the process: memory only holds who waits here and what is shown h
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import trio
 
 from host_api.capability import Authority
 from host_api.contract import Clock, Session
-from host_api.errors import ApiError
+from host_api.errors import ApiError, ErrorCode
 from host_api.prompts import records
 from host_api.prompts.cashier import Cashier
 from host_api.prompts.places import OpenPrompt, Place, Places
@@ -65,10 +66,11 @@ class Desk:
         """Opens a prompt, or joins the one that is open about this very thing (a request sent again).
 
         `look` raises what is wrong with what is asked for, and writes nothing: refusals cost no commit. `make` changes
-        what the opening changes, and gives what is shown. Both are jobs. The caller goes on to `wait` at once.
+        what the opening changes, and gives what is shown; it follows a `look` in the same transaction. Both are jobs.
+        The caller goes on to `wait` at once.
 
-        Raises ApiError, in this order: RATE_LIMITED (the user said no too recently), what `look` raises, CASHIER_BUSY,
-        NOT_INTERACTIVE, BUSY; and what the store raises.
+        Raises ApiError, in this order: RATE_LIMITED (the user said no too recently, or was asked too often), what
+        `look` raises, CASHIER_BUSY, NOT_INTERACTIVE, BUSY; and what the store raises.
         """
         if not session.user:
             raise not_interactive()
@@ -81,13 +83,13 @@ class Desk:
             prompt_id, token = self._new_id(), self._new_token() if self._cashier is not None else ""
             with self._places.asking(session.app_id, session.user):
                 prompt = await self._store.write(lambda tx: self._register.open(tx, question, prompt_id, token))
+            if self._is_gone(prompt.id):  # since it was written, by a job that knew of nobody to wake
+                return Place(prompt=prompt, joined=prompt.id != prompt_id)
         joined = prompt.id != prompt_id
         known = self._places.enter(prompt, self._clock.now_us())
         if not joined:
-            known.authority = session.authority
-        if self._cashier is not None and not known.served:
-            known.served = True
-            self._nursery.start_soon(self._serve, known, self._cashier, "" if joined else token, name="prompt")
+            known.authority = session.authority.outermost
+        self._show_here(known, "" if joined else token)
         return Place(prompt=prompt, joined=joined)
 
     async def wait(self, place: Place, seconds: float) -> bool:
@@ -120,15 +122,19 @@ class Desk:
         return known.ended.is_set()
 
     def authority(self, prompt_id: str) -> Authority | None:
-        """That of the session which opened the prompt, as it is now; None where another process opened it."""
+        """Of the release whose call opened the prompt, as it is now; None where another process opened it. It outlives
+        the call: what the call alone was held to is for the service to keep with the prompt."""
         known = self._places.find(prompt_id)
         return None if known is None else known.authority
 
     def refresh(self, app_id: str, user: str) -> None:
         """After a job that deleted a prompt's row by itself, with what the prompt was about: wakes who waits for it."""
         known = self._places.at(app_id, user)
-        if known is not None and self._store.read(lambda tx: records.by_id(tx, known.prompt.id)) is None:
+        if known is not None and self._is_gone(known.prompt.id):
             self._places.leave(known.prompt.id)
+
+    def _is_gone(self, prompt_id: str) -> bool:
+        return self._store.read(lambda tx: records.by_id(tx, prompt_id)) is None
 
     # ---- for front ends ----------------------------------------------------------------------------------------------
     def pending(self, user: str | None = None) -> list[Prompt]:
@@ -168,11 +174,11 @@ class Desk:
 
     # ---- for the host ------------------------------------------------------------------------------------------------
     async def withdraw(self, prompt_id: str) -> bool:
-        """Take a prompt back. False if it had ended before: then that counts."""
+        """Take a prompt back. False if it had ended before: then that counts. Raises what the store raises: after BUSY
+        the prompt is open as before."""
         known = self._places.find(prompt_id)
-        if known is not None:
-            known.withdraw()
-        ended = await self._store.write(lambda tx: self._register.take_back(tx, prompt_id, Answer.WITHDRAWN))
+        with self._taking_back([] if known is None else [known]):
+            ended = await self._store.write(lambda tx: self._register.take_back(tx, prompt_id, Answer.WITHDRAWN))
         self._places.leave(prompt_id)
         return ended
 
@@ -180,17 +186,34 @@ class Desk:
         """For a revoked grant, a removed program, a user who left: take its prompts back; how many there were.
 
         From the call on no answer to them counts that was not handed to the store before. The one operation that looks
-        at every prompt known here.
+        at every prompt known here. Raises what the store raises: after BUSY those that are left are open as before.
         """
-        for known in self._places:
-            if known.prompt.app_id == app_id and user in (None, known.prompt.user):
-                known.withdraw()
+        mine = [known for known in self._places if known.prompt.app_id == app_id and user in (None, known.prompt.user)]
         count = 0
-        while ids := await self._store.write(lambda tx: self._register.take_back_some(tx, app_id, user, _BATCH)):
-            count += len(ids)
-            for prompt_id in ids:
-                self._places.leave(prompt_id)
+        with self._taking_back(mine):
+            while ids := await self._store.write(lambda tx: self._register.take_back_some(tx, app_id, user, _BATCH)):
+                count += len(ids)
+                for prompt_id in ids:
+                    self._places.leave(prompt_id)
         return count
+
+    @contextmanager
+    def _taking_back(self, prompts: list[OpenPrompt]) -> Iterator[None]:
+        """Inside it no answer to them counts that comes now; they are as before if nothing happened."""
+        for known in prompts:
+            known.withdraw()
+        try:
+            yield
+        except BaseException as error:  # cancelled: before the hand-over
+            for known in prompts:
+                if self._places.find(known.prompt.id) is not known:
+                    continue
+                if isinstance(error, ApiError) and error.code is ErrorCode.UNKNOWN_OUTCOME:
+                    self._places.leave(known.prompt.id)  # whoever waits asks the store
+                else:
+                    known.restore()
+                    self._show_here(known, "")
+            raise
 
     def sweep(self, tx: Transaction, at_most: int) -> int:
         """A job: records the end of prompts whose time is over, and forgets declines that count no more; how many rows
@@ -230,16 +253,22 @@ class Desk:
                 self._places.leave(prompt_id)
 
     # ---- the cashier of this process ---------------------------------------------------------------------------------
-    async def _serve(self, known: OpenPrompt, cashier: Cashier, token: str) -> None:
+    def _show_here(self, known: OpenPrompt, token: str) -> None:
+        """Have the cashier show it, if there is one and it does not already. `token`: '' for one to be issued."""
+        if self._cashier is not None and not known.served:
+            known.served = True
+            self._nursery.start_soon(self._serve, known, known.scope, self._cashier, token, name="prompt")
+
+    async def _serve(self, known: OpenPrompt, scope: trio.CancelScope, cashier: Cashier, token: str) -> None:
         """As long as the prompt is open: has the cashier show it, and carries out what comes of it."""
         prompt = known.prompt
         try:
             shown = prompt.with_token(token) if token else await self.issue(prompt.id)
             seconds = max(0, prompt.expires_us - self._clock.now_us()) / 1e6
-            with known.scope, trio.move_on_after(seconds):
+            with scope, trio.move_on_after(seconds) as patience:
                 await self._show(cashier, shown)
                 await known.ended.wait()
-            if not known.ended.is_set() and not known.withdrawn:
+            if patience.cancelled_caught and not known.ended.is_set() and not known.withdrawn:
                 await self._end_shielded(prompt.id, Answer.TIMED_OUT)
         except PromptError:
             self._places.leave(prompt.id)

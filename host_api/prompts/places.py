@@ -59,6 +59,11 @@ class OpenPrompt:
         self.withdrawn = True
         self.scope.cancel()
 
+    def restore(self) -> None:
+        """It was not taken back after all: nobody shows it now."""
+        self.withdrawn = self.served = False
+        self.scope = trio.CancelScope()
+
     def end(self) -> None:
         """Off the screen; whoever waits looks at the store for how it ended."""
         self.scope.cancel()

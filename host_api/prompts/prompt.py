@@ -21,6 +21,8 @@ stood there a moment ago is no answer."""
 SHOWN_CHARS_MAX: Final = 16_384
 """Of what is shown, and of the bounds, each as JSON."""
 ABOUT_CHARS_MAX: Final = 256
+_encode: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+_decode: Final = json.JSONDecoder().raw_decode
 
 
 class Answer(Enum):
@@ -112,7 +114,12 @@ def token_hash(token: str) -> bytes:
 
 def as_json(value: Any) -> str:
     """Canonical: sorted keys, no spaces, ASCII. Raises ValueError for what is too long or no JSON, TypeError."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    text = _encode(value)
     if len(text) > SHOWN_CHARS_MAX:
         raise ValueError(f"a prompt may show {SHOWN_CHARS_MAX} characters of JSON, not {len(text)}")
     return text
+
+
+def from_json(text: str) -> Any:
+    """What `as_json` made."""
+    return _decode(text)[0]

@@ -1,12 +1,12 @@
-"""The rows of prompts, and of how often users said no. SQL and nothing but SQL; the rules: desk.py and cooldown.py."""
+"""The rows of prompts, and of what programs asked before. SQL and nothing but SQL; rules: desk.py and cooldown.py."""
 
 from __future__ import annotations
 
-import json
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
-from host_api.prompts.cooldown import Declines
-from host_api.prompts.prompt import Prompt, StoredPrompt, as_json
+from host_api.prompts.cooldown import NOTHING, Past
+from host_api.prompts.prompt import Prompt, StoredPrompt, as_json, from_json
 from host_api.store.protocol import Row, Transaction
 
 _COLUMNS: Final = "id, kind, app_id, user_id, about, shown, digest, opened_us, expires_us, bounds, token_hash"
@@ -20,17 +20,24 @@ def _stored(row: Row) -> StoredPrompt:
         app_id=row[2],
         user=row[3],
         about=row[4],
-        shown=json.loads(row[5]),
+        shown=from_json(row[5]),
         digest=bytes(row[6]),
         opened_us=row[7],
         expires_us=row[8],
     )
-    return StoredPrompt(prompt=prompt, bounds=json.loads(row[9]), token_hash=bytes(row[10]))
+    return StoredPrompt(prompt=prompt, bounds=from_json(row[9]), token_hash=bytes(row[10]))
 
 
 def by_id(tx: Transaction, prompt_id: str) -> StoredPrompt | None:
     rows = tx.execute(f"{_PROMPT} WHERE id = :id", {"id": prompt_id})
     return _stored(rows[0]) if rows else None
+
+
+def bounds_of(tx: Transaction, prompt_id: str) -> Mapping[str, Any]:
+    """`StoredPrompt.bounds`; nothing for a prompt that is gone."""
+    rows = tx.execute("SELECT bounds FROM prompts WHERE id = :id", {"id": prompt_id})
+    found: Mapping[str, Any] = from_json(rows[0][0]) if rows else {}
+    return found
 
 
 def at_place(tx: Transaction, app_id: str, user: str) -> StoredPrompt | None:
@@ -74,7 +81,7 @@ def count(tx: Transaction) -> int:
 
 def are_more_than(tx: Transaction, number: int) -> bool:
     """Whether there are more rows; reads `number` at most."""
-    return bool(tx.execute("SELECT 1 FROM prompts LIMIT 1 OFFSET :number", {"number": number}))
+    return bool(tx.execute(f"SELECT 1 FROM prompts LIMIT 1 OFFSET {number}"))
 
 
 def insert(tx: Transaction, stored: StoredPrompt) -> None:
@@ -106,35 +113,44 @@ def delete(tx: Transaction, prompt_id: str) -> None:
     tx.execute("DELETE FROM prompts WHERE id = :id", {"id": prompt_id})
 
 
-# ---- declines --------------------------------------------------------------------------------------------------------
-def declines(tx: Transaction, app_id: str, user: str) -> Declines | None:
+# ---- what was asked before -------------------------------------------------------------------------------------------
+def past(tx: Transaction, app_id: str, user: str) -> Past:
     rows = tx.execute(
-        "SELECT declines, last_us FROM prompt_declines WHERE app_id = :app_id AND user_id = :user",
+        "SELECT declines, last_us, paced_us FROM prompt_declines WHERE app_id = :app_id AND user_id = :user",
         {"app_id": app_id, "user": user},
     )
-    return Declines(count=rows[0][0], last_us=rows[0][1]) if rows else None
+    return Past(count=rows[0][0], last_us=rows[0][1], paced_us=rows[0][2]) if rows else NOTHING
 
 
-def set_declines(tx: Transaction, app_id: str, user: str, row: Declines) -> None:
+def set_past(tx: Transaction, app_id: str, user: str, row: Past) -> None:
     tx.execute(
-        "INSERT INTO prompt_declines (app_id, user_id, declines, last_us) VALUES (:app_id, :user, :count, :last_us)"
-        " ON CONFLICT (app_id, user_id) DO UPDATE SET declines = excluded.declines, last_us = excluded.last_us",
-        {"app_id": app_id, "user": user, "count": row.count, "last_us": row.last_us},
+        "INSERT INTO prompt_declines (app_id, user_id, declines, last_us, paced_us, gone_us) VALUES (:app_id, :user,"
+        " :count, :last_us, :paced_us, :gone_us) ON CONFLICT (app_id, user_id) DO UPDATE SET"
+        " declines = excluded.declines, last_us = excluded.last_us, paced_us = excluded.paced_us,"
+        " gone_us = excluded.gone_us",
+        {
+            "app_id": app_id,
+            "user": user,
+            "count": row.count,
+            "last_us": row.last_us,
+            "paced_us": row.paced_us,
+            "gone_us": row.gone_us,
+        },
     )
 
 
-def forget_declines(tx: Transaction, app_id: str, user: str) -> None:
+def forget_past(tx: Transaction, app_id: str, user: str) -> None:
     tx.execute(
         "DELETE FROM prompt_declines WHERE app_id = :app_id AND user_id = :user", {"app_id": app_id, "user": user}
     )
 
 
-def forget_declines_before(tx: Transaction, until_us: int, at_most: int) -> int:
-    """Rows whose last no is at `until_us` or before; how many went."""
+def forget_past_before(tx: Transaction, until_us: int, at_most: int) -> int:
+    """Rows that counted no more at `until_us`; how many went."""
     return len(
         tx.execute(
             "DELETE FROM prompt_declines WHERE (app_id, user_id) IN (SELECT app_id, user_id FROM prompt_declines"
-            " WHERE last_us <= :until_us LIMIT :at_most) RETURNING 1",
+            " WHERE gone_us <= :until_us ORDER BY gone_us LIMIT :at_most) RETURNING 1",
             {"until_us": until_us, "at_most": at_most},
         )
     )

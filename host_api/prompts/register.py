@@ -72,13 +72,15 @@ class Register:
     # ---- opening -----------------------------------------------------------------------------------------------------
     def admit(self, tx: Transaction, question: Question) -> Prompt | None:
         """The open prompt to join; None where one may open. Writes nothing. Raises ApiError as `Desk.ask` says."""
+        return self._admitted(tx, question, records.at_place(tx, question.session.app_id, question.session.user))
+
+    def _admitted(self, tx: Transaction, question: Question, taken: StoredPrompt | None) -> Prompt | None:
         session = question.session
-        taken = records.at_place(tx, session.app_id, session.user)
         if taken is not None and taken.prompt.expires_us <= tx.now_us:
             taken = None
         if taken is not None and (taken.prompt.kind, taken.prompt.about) == (question.kind, question.about):
             return taken.prompt
-        cooldown.admit(records.declines(tx, session.app_id, session.user), tx.now_us)
+        cooldown.admit(records.past(tx, session.app_id, session.user), tx.now_us)
         question.look(tx)
         if taken is not None:
             raise ApiError(ErrorCode.CASHIER_BUSY, ErrorCode.CASHIER_BUSY.cure, retry_after_ms=1_000)
@@ -94,7 +96,7 @@ class Register:
         before = records.at_place(tx, session.app_id, session.user)
         if before is not None and before.prompt.expires_us <= tx.now_us:
             self.end(tx, before, Answer.TIMED_OUT)
-        joined = self.admit(tx, question)
+        joined = self._admitted(tx, question, before)
         if joined is not None:
             return joined
         made = question.make(tx)
@@ -114,6 +116,7 @@ class Register:
         )
         hashed = token_hash(token) if token else b""
         records.insert(tx, StoredPrompt(prompt=prompt, bounds=made.bounds, token_hash=hashed))
+        records.set_past(tx, app_id, user, cooldown.opened(records.past(tx, app_id, user), tx.now_us))
         return prompt
 
     # ---- answering ---------------------------------------------------------------------------------------------------
@@ -145,7 +148,7 @@ class Register:
 
     # ---- ending ------------------------------------------------------------------------------------------------------
     def end(self, tx: Transaction, stored: StoredPrompt, answer: Answer) -> ApiError | None:
-        """The one way a prompt ends: the service's part, the row, the count of declines. Gives why a yes failed."""
+        """The one way a prompt ends: the service's part, the row, what counts of it later. Gives why a yes failed."""
         prompt, refused = stored.prompt, None
         try:
             with tx.savepoint():
@@ -154,10 +157,10 @@ class Register:
             refused = error
         records.delete(tx, prompt.id)
         if answer is Answer.APPROVED:
-            records.forget_declines(tx, prompt.app_id, prompt.user)
+            records.forget_past(tx, prompt.app_id, prompt.user)
         elif answer is Answer.DECLINED:
-            before = records.declines(tx, prompt.app_id, prompt.user)
-            records.set_declines(tx, prompt.app_id, prompt.user, cooldown.another(before, tx.now_us))
+            past = records.past(tx, prompt.app_id, prompt.user)
+            records.set_past(tx, prompt.app_id, prompt.user, cooldown.declined(past, tx.now_us))
         return refused
 
     def take_back(self, tx: Transaction, prompt_id: str, answer: Answer) -> bool:
@@ -179,7 +182,7 @@ class Register:
         over = records.over(tx, at_most)
         for stored in over:
             self.end(tx, stored, Answer.TIMED_OUT)
-        return len(over) + records.forget_declines_before(tx, tx.now_us - cooldown.DAY_US, at_most - len(over))
+        return len(over) + records.forget_past_before(tx, tx.now_us, at_most - len(over))
 
 
 def not_found() -> PromptError:

@@ -45,6 +45,8 @@ QUEUE_JOBS = 4_096
 """Jobs handed over and not yet answered; one more is refused with BUSY. About half a second of work."""
 ANSWER_SECONDS = 10.0
 """How long a job is waited for. A writer slower than this has a broken disk: UNKNOWN_OUTCOME."""
+_TO_BE_WRITTEN_ANEW = 1
+"""The file's `user_version` while a VACUUM is owed; 0 otherwise."""
 
 _APPLIED = """CREATE TABLE IF NOT EXISTS schema_migrations (
     number INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_us INTEGER NOT NULL) STRICT"""
@@ -233,7 +235,8 @@ def _migrate(
 ) -> None:
     """Bring the schema up to date, each file in one transaction. `backup` is called before an old one is changed.
 
-    An old one is written anew then: a hostel that knew no erasure left what it deleted in free pages.
+    An old one is written anew then: a hostel that knew no erasure left what it deleted in free pages. That this is owed
+    is committed with the change, so an opening that a crash or a full disk cut short leaves it to the next.
     """
     applied = _applied(connection)
     todo = outstanding(applied, known)
@@ -246,10 +249,13 @@ def _migrate(
                 "INSERT INTO schema_migrations (number, name, applied_us) VALUES (?, ?, ?)",
                 (migration.number, migration.name, now_us),
             )
-    if applied and todo:
+            if applied:
+                connection.execute(f"PRAGMA user_version = {_TO_BE_WRITTEN_ANEW}")
+    if connection.execute("PRAGMA user_version").get == _TO_BE_WRITTEN_ANEW:
         connection.execute("PRAGMA temp_store = FILE")  # it is as large as the state
         connection.execute("VACUUM")
         connection.execute("PRAGMA temp_store = MEMORY")
+        connection.execute("PRAGMA user_version = 0")
 
 
 def _open_files(path: Path, known: Sequence[Migration], now_us: int) -> tuple[apsw.Connection, apsw.Connection, int]:

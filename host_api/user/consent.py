@@ -193,7 +193,15 @@ def require_in(tx: Transaction, session: Session, scopes: Iterable[str], now_us:
         raise _refusal(ErrorCode.CONSENT_REQUIRED, "the user has not been asked about", undecided)
     if refused := [scope for scope, standing in found.items() if standing is Standing.REFUSED]:
         until_us = max(one.expires_us for one in _find(tx, session.app_id, session.user) if one.scope in refused)
-        raise _refusal(ErrorCode.CONSENT_DENIED, "the user said no to", refused, -(-(until_us - now_us) // 1_000))
+        raise _refusal(ErrorCode.CONSENT_DENIED, "no consent to", refused, -(-(until_us - now_us) // 1_000))
+
+
+def is_given(tx: Transaction, app_id: str, user: str, scope: str) -> bool:
+    """Whether the user's last word on the scope was a yes whose time is not over, whatever its purpose was."""
+    return any(
+        consent.scope == scope and consent.given and tx.now_us < consent.expires_us
+        for consent in _find(tx, app_id, user)
+    )
 
 
 def _refusal(code: ErrorCode, what: str, scopes: list[str], retry_after_ms: int | None = None) -> ApiError:

@@ -165,7 +165,7 @@ def check_policy(bundle: Bundle, keyring: Keyring, *, allow_unsigned: bool, now_
     if allow_unsigned:
         return None
     raise SignatureError(
-        f"the bundle is signed by key {key_id}, which is not in the keyring of {len(keyring.keys)} keys;"
+        f"the bundle is signed by key {key_id}, which is not among the {len(keyring.keys)} of the keyring;"
         " add its public key if you trust its owner",
         code="key_unknown",
         details={"key_id": key_id, "public_key": str(bundle.signature.public_key)},

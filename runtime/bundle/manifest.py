@@ -17,8 +17,9 @@ import msgspec
 from msgspec import Meta
 
 from host_api.notify import templates
+from host_api.one_line import one_line
 from host_api.session import API_LEVEL
-from runtime.bundle.names import bad_character, path_problem
+from runtime.bundle.names import path_problem
 from runtime.bundle.refusal import shown
 from runtime.bundle.strict_json import bad_value, parse_json, step
 from runtime.errors import ManifestError
@@ -240,11 +241,11 @@ def _problems(manifest: Manifest) -> Iterator[tuple[str, str]]:
 
 def _text_problems(path: str, text: Text, chars_max: int) -> Iterator[tuple[str, str]]:
     if isinstance(text, str):
-        bad = bad_character(text)
-        if bad is not None:
-            yield path, f"holds {bad}"
-        if not text.strip() or len(text) > chars_max:
-            yield path, f"has {len(text)} characters, {len(text.strip())} without the spaces around"
+        try:
+            if one_line("the text", text, chars_max) != text:
+                yield path, "has spaces around it, two of them in a row, a space other than U+0020, or is not in NFC"
+        except ValueError as error:
+            yield path, str(error)
         return
     if not 1 <= len(text) <= LANGUAGES_MAX:
         yield path, f"has {len(text)} languages; 1 to {LANGUAGES_MAX} are allowed"

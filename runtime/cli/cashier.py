@@ -27,7 +27,7 @@ def sentence(prompt: Prompt) -> str:
     """What is asked, in one line."""
     if prompt.kind == "payment":
         return "{amount_text} to {payee} for {subject}".format_map(prompt.shown)
-    return "; ".join(text for _, text in described(prompt))
+    return " · ".join(text for name, text in described(prompt) if name != "app_id")
 
 
 def cashier_of(*, approve: bool, decline: bool, ask: bool, later: bool) -> Cashier | None:

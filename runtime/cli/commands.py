@@ -3,7 +3,8 @@ command's own page is what its function says."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from cyclopts import App, Group, Parameter
@@ -104,7 +105,13 @@ def tell_all_of(words: Sequence[str]) -> None:
             break
         app = app[word]
     if app.default_command is not None and app is not APP:
-        app.help = None
+        app.help = _prose(app.default_command)
+
+
+def _prose(function: Callable[..., object]) -> str:
+    """What its docstring says before the parameters; each paragraph is one line, for the page to break."""
+    paragraphs = (inspect.getdoc(function) or "").partition("\n\nParameters\n---")[0].split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
 APP: Final = _app()

@@ -26,7 +26,7 @@ EXIT_CODES: Final[Mapping[int, str]] = {
     14: "the program used up its processor time, fuel or deadline",
     15: "the program broke the protocol",
     16: "the call was cancelled",
-    17: "a grant was revoked during the call",
+    17: "the program was uninstalled, or its user erased, during the call",
     18: "the worker that ran the call was lost",
     19: "the answer to a prompt was not taken, or what was confirmed could not be carried out",
     20: "what the host keeps does not hold together; the line names the first difference",

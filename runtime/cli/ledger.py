@@ -22,17 +22,19 @@ def verify(*, state: State, head: HeadFile = None, as_json: report.AsJson = Fals
     the first difference is named, and with --json the first hundred."""
     from runtime import verification
 
-    counts = proved(state, head, verification.verify, lambda tx, _: _counts(tx))
+    counts, kept = proved(state, head, verification.verify, lambda tx, kept: (_counts(tx), kept))
     if as_json:
-        report.show_json(counts)
+        report.show_json({**counts, "begins_with": kept.n if kept else None})
     else:
-        report.show_line(f"everything holds: {', '.join(f'{count} {name}' for name, count in counts.items())}")
+        told = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items())
+        against = f", and the audit begins with the {kept.n} of the head" if kept else ""
+        report.show_line(f"everything holds{against}: {told}")
 
 
 def _counts(tx: Transaction) -> dict[str, int]:
     """Rows by table, for whoever wonders how much was looked at."""
     counts = {name: int(tx.execute(f"SELECT count(*) FROM {name}")[0][0]) for name in _COUNTED}
-    return {"audit records" if name == "audit" else name: count for name, count in counts.items()}
+    return {"audit_records" if name == "audit" else name: count for name, count in counts.items()}
 
 
 def balance(
@@ -69,15 +71,15 @@ def _row(kind: str, currency: str, accounts: int, told: Balance) -> dict[str, An
 
 
 def _shown(row: dict[str, Any]) -> tuple[object, ...]:
-    """Amounts in the currency's own unit."""
-    from host_api.money import EXPONENTS
-
-    exponent = EXPONENTS[row["currency"]]
-    amounts = (_decimal(row[name], exponent) for name in ("available", "held", "incoming"))
+    amounts = (decimal(row[name], row["currency"]) for name in ("available", "held", "incoming"))
     return row["kind"], row["currency"], row["accounts"], *amounts
 
 
-def _decimal(amount: int, exponent: int) -> str:
+def decimal(amount: int, currency: str) -> str:
+    """In the currency's own unit, for a column of a table: also 0 and less, which no Money is."""
+    from host_api.money import EXPONENTS
+
+    exponent = EXPONENTS[currency]
     digits = f"{abs(amount):0{exponent + 1}}"
     text = f"{digits[:-exponent]}.{digits[-exponent:]}" if exponent else digits
     return f"-{text}" if amount < 0 else text

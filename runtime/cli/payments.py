@@ -90,7 +90,8 @@ def confirm(prompt: str, /, *, state: State, yes: Yes = False, as_json: report.A
 
 
 def decline(prompt: str, /, *, state: State, as_json: report.AsJson = False) -> None:
-    """Say no for the user. The program may ask again after half a minute; the third no closes the order.
+    """Say no for the user. The program may ask again after a pause, half a minute at first; the third no closes the
+    order.
 
     Parameters
     ----------

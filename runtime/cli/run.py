@@ -68,6 +68,9 @@ class Options:
     receipt: Annotated[bool, _option("Show what the call cost, on standard error.")] = False
     keyring: Annotated[Path | None, _option("The keys you trust: a file, or a folder of them.")] = None
     require_signed: Annotated[bool, _option("Refuse a bundle that no key of the keyring vouches for.")] = False
+    new_owner: Annotated[
+        bool, _option("The program has changed hands: take a release of another developer than --state knows.")
+    ] = False
     no_cache: Annotated[bool, _option("Keep no compiled module in the user's cache folder.")] = False
 
 
@@ -208,7 +211,9 @@ async def _carry_out(order: _Order) -> tuple[Any, Receipt]:
 
 
 async def _install(host: Host, order: _Order) -> App:
-    return await host.install(order.bundle, grant=order.grants, limits=order.limits, config=order.config)
+    return await host.install(
+        order.bundle, grant=order.grants, limits=order.limits, config=order.config, new_owner=order.options.new_owner
+    )
 
 
 async def _call(host: Host, app: App, order: _Order) -> tuple[Any, Receipt]:

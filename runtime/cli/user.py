@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from runtime.bundle.refusal import shown
 from runtime.cli import report
+from runtime.cli.ledger import decimal
 from runtime.cli.state import State, Yes, be_sure, on_state
 from runtime.errors import UsageError
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 VALUE_BYTES_MAX: Final = 16 << 20
 """Of one value of a program: the most any limit allows."""
+_AMOUNTS: Final = ("posted", "held")
 _NOT_ROWS: Final = ("user", "exported_us", "fields", "balances")
 
 
@@ -55,6 +57,8 @@ def put(user: str, /, *fields: str, state: State, as_json: report.AsJson = False
 def show(user: str, /, *, state: State, as_json: report.AsJson = False) -> None:
     """Show what is known of a user, what their wallet holds, and how much else is kept; it is audited, as an export is.
 
+    With --json, amounts are in minor units.
+
     Parameters
     ----------
     user
@@ -65,10 +69,12 @@ def show(user: str, /, *, state: State, as_json: report.AsJson = False) -> None:
     if as_json:
         report.show_json({"user": user, "fields": found["fields"], "balances": found["balances"], "kept": kept})
         return
+    if not (found["fields"] or found["balances"] or any(kept.values())):
+        report.say(f"nothing is kept of {shown(user)}")
+        return
     report.show_table(("field", "value"), found["fields"].items(), title=user)
-    report.show_table(
-        ("currency", ">posted", ">held"), [(one["currency"], one["posted"], one["held"]) for one in found["balances"]]
-    )
+    rows = [(one["currency"], *(decimal(one[name], one["currency"]) for name in _AMOUNTS)) for one in found["balances"]]
+    report.show_table(("currency", *(f">{name}" for name in _AMOUNTS)), rows)
     report.show_table(("kept", ">rows"), kept.items())
 
 

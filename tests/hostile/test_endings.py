@@ -375,3 +375,18 @@ async def test_internal_is_the_ending_where_the_sandbox_itself_fails(opened: Ope
         assert (ending, set(error.details)) == (Ending.INTERNAL, {"incident"})
         assert "secret" not in error.message
         assert (await site.host.call(await site.install(module()), "run")).value is None
+
+
+async def test_a_sink_that_raises_when_a_call_is_over_keeps_no_place(
+    opened: Opened, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A line without its end is written when the call is over."""
+
+    def broken(*_: object) -> None:
+        raise OSError("no room")
+
+    async with opened(log_sink=broken) as site:
+        app = await site.install(calls_in_flight=1)
+        for _ in range(2):
+            await site.run(Script().print(b"said"), app)
+        assert "no room" in caplog.text

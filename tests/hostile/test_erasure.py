@@ -10,10 +10,10 @@ import pytest
 import trio
 import trio.testing
 
-from host_api.erasure.user import BalanceLeft
+from host_api.erasure.user import BalanceLeft, erase_user
 from host_api.ledger import AccountKind, AccountName
 from host_api.money import Money
-from runtime import App, CallEnded, CallRefused, Ending, UsageError, wire
+from runtime import App, CallEnded, CallRefused, Ending, UsageError, sources, wire
 from tests.hostile.conftest import Opened, Site
 from tests.hostile.guests import Script
 
@@ -144,6 +144,39 @@ async def test_calls_in_flight_for_the_user_end_and_others_do_not(opened: Opened
         assert (await site.host.export_user(USER))["storage"] == []
         assert len((await site.host.export_user(OTHER))["storage"][0]["values"]) == 2
         assert found(tmp_path / "state", USER) == set()
+
+
+async def test_what_was_cut_short_is_finished_before_the_first_call(opened: Opened, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    async with opened(state) as site:
+        app = await site.install(grant=GRANT)
+        for number in range(5):
+            await ask(site, app, USER, "storage.put", key=f"{MARK}{number}", value=MARK)
+        await site.host._store.write(lambda tx: erase_user(tx, USER, 2, new_id=sources.new_id))
+        assert [len(one["values"]) for one in (await site.host.export_user(USER))["storage"]] == [3]
+    async with opened(state) as site:
+        assert found(state, USER, MARK) == set()
+        assert (await ask(site, await site.install(grant=GRANT), USER, "storage.list"))["keys"] == []
+
+
+async def test_two_users_can_be_erased_at_once(opened: Opened) -> None:
+    """Both wait for calls to end; each that ends wakes both."""
+    async with opened() as site:
+        app = await site.install(grant=GRANT)
+        asleep = Script().ask(wire.request(1, "session.sleep", {"ms": 60_000})).params()
+
+        async def call(user: str) -> None:
+            with pytest.raises(CallEnded):
+                await site.host.call(app, "run", asleep, user=user)
+
+        async with trio.open_nursery() as nursery:
+            for user in (USER, OTHER):
+                nursery.start_soon(call, user)
+            while site.host.statistics().sandboxes < 2:
+                await trio.testing.wait_all_tasks_blocked(0.01)
+            for user in (USER, OTHER):
+                nursery.start_soon(site.host.erase_user, user)
+        assert site.host._calls._barred == set()
 
 
 async def test_a_prompt_that_waits_is_gone_and_nobody_can_answer_it(opened: Opened) -> None:

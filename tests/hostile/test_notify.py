@@ -10,6 +10,7 @@ import trio
 import trio.testing
 
 from host_api.notify.notices import Notice
+from host_api.notify.push import AT_ONCE
 from host_api.services import Outside
 from runtime import App, wire
 from runtime.testing import VirtualClock
@@ -162,3 +163,38 @@ async def test_the_grants_count_at_its_value_and_one_over(opened: Opened) -> Non
         assert await send(site, app) == "grant_constraint"
         clock.advance(s=24 * HOUR_S)
         assert "id" in await send(site, app)
+
+
+@pytest.mark.parametrize("how", ["erase_user", "revoke", "uninstall", "take"])
+async def test_a_notifier_is_told_nothing_that_is_gone_when_its_turn_comes(opened: Opened, how: str) -> None:
+    told: list[str] = []
+    go_on = trio.Event()
+
+    async def notifier(notice: Notice) -> None:
+        told.append(notice.text)
+        await go_on.wait()
+
+    async with opened(outside=Outside(notifier=notifier)) as site:
+        app, other = await site.install(grant=["notify"]), await site.install(grant=["notify"])
+        for program, user in ((other, "bob"), (app, "alice")):
+            await subscribe(site, program, user)
+        for number in range(AT_ONCE):
+            assert "id" in await send(site, other, "bob", params={"no": f"{number}"})
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert "id" in await send(site, app, params={"no": "a secret"})
+        assert "id" in await send(site, other, "bob", params={"no": "the last"})
+        if how == "erase_user":
+            await site.host.erase_user("alice")
+        elif how == "revoke":
+            await site.host.consents.revoke(app.app_id, "alice", "notify")
+        elif how == "uninstall":
+            await site.host.uninstall(app, erase=True)
+        else:
+            (notice,) = site.host.notices.pending("alice")
+            await site.host.notices.take(notice.id)
+        go_on.set()
+        with trio.fail_after(5):
+            while len(told) <= AT_ONCE:
+                await trio.lowlevel.checkpoint()
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert told[AT_ONCE:] == ["Order the last is on its way"]

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 import trio
 
+from host_api.capability import parse_grants
 from host_api.errors import ErrorCode
-from runtime import App, CallEnded, Ending, wire
+from runtime import App, CallEnded, Ending, Money, wire
 from tests.hostile.conftest import Opened, Site
-from tests.hostile.guests import Script, module
+from tests.hostile.guests import Script, bundle, module, scripted
 
 SPIN = module("(loop $on (br $on)) (i64.const 0)")
 
@@ -150,6 +151,47 @@ async def test_a_delegated_payment_is_the_callers(stored: Site) -> None:
     script = Script().ask(as_caller("payment.create", create))
     (answer,) = await inner(stored, caller, callee, script, delegate={"payment": {"amount_max": 5}})
     assert answer[2]["code"] == "grant_constraint"
+
+
+@pytest.mark.parametrize("bounds", [{"amount_max": 4}, {"currencies": ["EUR"]}, {"amount_max": 0, "currencies": []}])
+async def test_a_delegation_asks_for_and_takes_no_more_than_it_says(stored: Site, bounds: dict[str, Any]) -> None:
+    caller, callee = await pair(stored, grant=())
+    await stored.host.deposit("alice", Money(amount=10, currency="CNY"))
+    orders = []
+    for number in ("1", "2"):
+        order = {"key": number, "out_trade_no": number, "amount": {"amount": 5, "currency": "CNY"}, "subject": "Tea"}
+        made = await stored.ask(wire.request(1, "payment.create", {**order, "capture": "manual"}), caller)
+        orders.append(made[3]["order_id"])
+    await stored.ask(wire.request(1, "payment.request", {"order_id": orders[0], "wait_ms": 5_000}), caller)
+    script = Script().ask(as_caller("payment.capture", {"key": "c", "order_id": orders[0]}))
+    script.ask(as_caller("payment.request", {"order_id": orders[1], "wait_ms": 0}))
+    answers = await inner(stored, caller, callee, script, delegate={"payment": bounds})
+    assert [answer[2]["code"] for answer in answers] == ["grant_constraint"] * 2
+    script = Script().ask(as_caller("payment.capture", {"key": "c", "order_id": orders[0]}))
+    (answer,) = await inner(stored, caller, callee, script, delegate={"payment": {"amount_max": 5}})
+    assert answer[3]["value"]["status"] == "succeeded"
+
+
+@pytest.mark.parametrize(("left", "ended"), [({}, "succeeded"), ({"amount_max": 4}, "closed")])
+async def test_a_yes_to_a_delegated_request_counts_after_its_call(
+    stored: Site, left: dict[str, Any], ended: str
+) -> None:
+    """Held to the delegation's bounds, and to what the caller may by then."""
+    caller, callee = await pair(stored, grant=())
+    stored.cashier.hold()
+    await stored.host.deposit("alice", Money(amount=5, currency="CNY"))
+    create = {"key": "k", "out_trade_no": "1", "amount": {"amount": 5, "currency": "CNY"}, "subject": "Tea"}
+    order = (await stored.ask(wire.request(1, "payment.create", create), caller))[3]["order_id"]
+    script = Script().ask(as_caller("payment.request", {"order_id": order, "wait_ms": 0}))
+    (answer,) = await inner(stored, caller, callee, script, delegate={"payment": {"amount_max": 5}})
+    assert answer[3]["value"]["status"] == "confirming"
+    stored.host._registry.find(caller).release.authority.narrow(parse_grants({"payment": left}))
+    stored.cashier.release()
+    query = wire.request(1, "payment.query", {"order_id": order})
+    with trio.fail_after(5):
+        while (seen := (await stored.ask(query, caller))[3])["status"] == "confirming":
+            await trio.lowlevel.checkpoint()
+    assert (seen["status"], seen["close_reason"]) == (ended, None if ended == "succeeded" else "limit")
 
 
 # ---- who may be called -----------------------------------------------------------------------------------------------
@@ -382,3 +424,56 @@ async def test_uninstalled_calls_can_be_ended(site: Site) -> None:
             await trio.lowlevel.checkpoint()
         await site.host.uninstall(app, end_calls=True)
     assert ended[0].ending is Ending.REVOKED
+
+
+# ---- what outlives its grants ----------------------------------------------------------------------------------------
+async def test_a_call_that_outlives_its_program_has_no_grants(stored: Site) -> None:
+    app = await stored.install()
+    script = Script().ask(wire.request(1, "session.sleep", {"ms": 30})).ask(put("k", 1))
+    replies: list[Any] = []
+
+    async def call() -> None:
+        replies.append(await stored.host.call(app, "run", script.params(), user="alice"))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(call)
+        while stored.host.statistics().calls_in_flight < 1:
+            await trio.lowlevel.checkpoint()
+        await stored.host.uninstall(app)
+    assert script.responses(replies[0].value)[1][2]["code"] == "capability_not_granted"
+
+
+@pytest.mark.parametrize("how", ["revoke", "install without it"])
+async def test_a_revocation_reaches_calls_of_an_earlier_release(site: Site, how: str) -> None:
+    app = await site.install()
+    release = bundle(scripted(), app.app_id, code=2)
+    script = Script().ask(wire.request(1, "session.sleep", {"ms": 30})).ask(put("k", 1))
+    replies: list[Any] = []
+
+    async def call() -> None:
+        replies.append(await site.host.call(app, "run", script.params(), user="alice"))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(call)
+        while site.host.statistics().calls_in_flight < 1:
+            await trio.lowlevel.checkpoint()
+        if how == "revoke":
+            await site.host.install(release, grant=["storage", "payment"])
+            await site.host.revoke(app, "storage")
+        else:
+            await site.host.install(release, grant=["payment"])
+    assert script.responses(replies[0].value)[1][2]["code"] == "capability_not_granted"
+
+
+async def test_callers_inside_leave_half_to_those_outside(site: Site) -> None:
+    callee = await site.install(grant=(), calls_per_s=1, calls_burst=10)
+    caller = await site.install(grant={"program.call": {"programs": [callee.app_id]}})
+    script = Script()
+    for _ in range(12):
+        script.ask(calling(callee, Script(), cpu_us=1_000, host_calls=0))
+    _, reply = await site.reply(script, caller)
+    codes = [answer[2] and answer[2]["code"] for answer in script.responses(reply.value)]
+    inside = codes.count(None)
+    assert 5 <= inside <= 7 and set(codes[inside:]) == {"busy"}
+    for _ in range(4):
+        await site.host.call(callee, "run", Script().params())

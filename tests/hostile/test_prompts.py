@@ -11,6 +11,7 @@ import pytest
 import trio
 
 from host_api.payment.checkout import ASKS_MAX
+from host_api.prompts.cooldown import PACE_US, PROMPTS_MAX
 from host_api.prompts.prompt import Answer, Prompt, PromptError
 from runtime import App, Host, HostSettings, Money, ScriptedCashier, wire
 from runtime.testing import LogLines, VirtualClock
@@ -63,7 +64,7 @@ def shop_of(artifacts: Path) -> Callable[..., Any]:
         settings = HostSettings(slots=16, allow_unsigned=True, cache_dir=artifacts)
         async with Host.open(state, settings=settings, cashier=cashier, clock=clock, log_sink=LogLines()) as host:
             site = Site(host, LogLines(), cashier or ScriptedCashier())
-            app = await site.install(calls_per_s=10_000, calls_burst=10_000)
+            app = await site.install(calls_per_s=10_000, calls_burst=10_000, payment_hour_count=1_000)
             yield Shop(site, app, clock)
             site.nothing_left()
 
@@ -198,8 +199,60 @@ async def test_an_order_is_asked_for_so_often_and_no_more(shop: Shop) -> None:
         assert (await shop.ask("payment.request", order_id=order, wait_ms=0))[0] is None
         (prompt,) = shop.desk.pending()
         assert await shop.desk.withdraw(prompt.id)
+    shop.clock.advance(us=PACE_US)
     error, _ = await shop.ask("payment.request", order_id=order, wait_ms=0)
     assert error is not None
     assert (error["code"], error["details"]["limit"]) == ("limit_exceeded", "asks_of_an_order")
     assert (error["details"]["value"], error["details"]["used"]) == (ASKS_MAX, ASKS_MAX + 1)
     assert await shop.status(order) == ("pending", None)
+
+
+async def test_prompts_that_flash_are_paced(shop: Shop) -> None:
+    """Opened and taken away by the program itself: 20, and then one each three minutes; other users see theirs."""
+
+    async def flash(number: int) -> tuple[dict[str, Any] | None, Any]:
+        order = await shop.order(f"{number}")
+        asked = await shop.ask("payment.request", order_id=order, wait_ms=0)
+        assert (await shop.ask("payment.close", order_id=order, key=f"c{number}"))[0] is None
+        return asked
+
+    for number in range(PROMPTS_MAX):
+        assert (await flash(number))[0] is None
+    for late_us in (0, PACE_US - 1):
+        shop.clock.advance(us=late_us)
+        error, _ = await flash(100 + late_us)
+        assert error is not None
+        assert (error["code"], error["details"]["limit"]) == ("rate_limited", "prompts_without_a_yes")
+        assert (error["details"]["value"], error["details"]["used"]) == (PROMPTS_MAX, PROMPTS_MAX + 1)
+        assert error["retry_after_ms"] == -(-(PACE_US - late_us) // 1_000)
+    bob = await shop.order("bob", "bob")
+    assert (await shop.ask("payment.request", "bob", order_id=bob, wait_ms=0))[0] is None
+    shop.clock.advance(us=1)
+    assert (await flash(200))[0] is None
+    error, _ = await flash(201)
+    assert error is not None and error["code"] == "rate_limited"
+
+
+async def test_a_user_who_says_yes_may_be_asked_on_and_on(shop: Shop) -> None:
+    await shop.fund(1_250 * (PROMPTS_MAX + 2))
+    for number in range(PROMPTS_MAX + 2):
+        order = await shop.order(f"{number}")
+        assert (await shop.ask("payment.request", order_id=order, wait_ms=0))[0] is None
+        prompt = await shop.prompt(order)
+        shop.clock.advance(ms=500)
+        assert await shop.say(prompt) is Answer.APPROVED
+
+
+async def test_a_guest_that_closes_what_it_is_asking_for_leaves_no_prompt(shop_of: Any, tmp_path: Path) -> None:
+    """Both in one turn of the writer: the prompt is gone before the call that opened it goes on."""
+    cashier = ScriptedCashier(lambda _: True)
+    cashier.hold()
+    async with shop_of(tmp_path / "state", VirtualClock(), cashier) as shop:
+        for number in range(15):
+            order = await shop.order(f"{number}")
+            ask = wire.request(1, "payment.request", {"order_id": order, "wait_ms": 60_000})
+            close = wire.request(2, "payment.close", {"order_id": order, "key": f"c{number}"})
+            with trio.fail_after(10):
+                await shop.site.run(Script().post(ask).post(close).awaited().awaited(), shop.app)
+            assert (len(shop.desk._places), shop.desk.count()) == (0, 0)
+            assert await shop.status(order) == ("closed", "closed")

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 import trio
 
+from host_api.prompts.cooldown import PROMPTS_MAX
 from host_api.services import Outside
 from runtime import App, Bundle, ScriptedCashier, wire
 from runtime.bundle import pack_contents
@@ -210,3 +211,27 @@ async def test_a_release_that_gives_another_reason_asks_again(opened: Opened, re
         assert await profile(site, app, "nickname") == ("consent_required" if reworded else {"nickname": None})
         assert await authorize(site, app, "nickname") == {"nickname": "granted"}
         assert len(site.cashier.shown) == 1 + reworded
+
+
+async def test_dialogs_of_calls_that_end_at_once_are_paced(opened: Opened) -> None:
+    """A call that asks and traps takes its dialog along: on the screen it was all the same."""
+    ask = wire.request(1, "user.authorize", {"scopes": ["nickname"], "wait_ms": 150_000})
+    clock, cashier = VirtualClock(), ScriptedCashier()
+    cashier.hold()
+    async with opened(clock=clock, cashier=cashier) as site:
+        app = await site.install(grant=USER, calls_per_s=10_000, calls_burst=10_000)
+
+        async def flash() -> None:
+            await site.end(Script().post(ask).wait(5).step("unreachable"), app)
+            while site.host.prompts.count():
+                await trio.lowlevel.checkpoint()
+
+        for _ in range(30):
+            await flash()
+        assert len(cashier.shown) == PROMPTS_MAX
+        error = (await site.ask(ask, app))[2]
+        assert (error["code"], error["details"]["limit"]) == ("rate_limited", "prompts_without_a_yes")
+        clock.advance(ms=error["retry_after_ms"])
+        for _ in range(3):
+            await flash()
+        assert len(cashier.shown) == PROMPTS_MAX + 1

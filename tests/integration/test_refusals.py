@@ -97,7 +97,7 @@ CASES = {
     "unsigned": Case(make=lambda: pack(BUNDLE), words=SIGNED, exit_code=4, code="unsigned_bundle", said="not signed"),
     "stranger": Case(
         make=lambda: sign(pack(BUNDLE), SigningKey.from_seed(b"\1" * 32)),
-        words=SIGNED, exit_code=4, code="key_unknown", said="not in the keyring of 1 keys",
+        words=SIGNED, exit_code=4, code="key_unknown", said="not among the 1 of the keyring",
     ),
     "tampered": Case(make=_one_byte_of_the_module, exit_code=3, code="bundle_invalid", said="program.wasm"),
     "repacked": Case(make=_one_byte_repacked, exit_code=4, code="signature_invalid", said="signature"),

@@ -295,3 +295,39 @@ async def test_a_methods_name_is_bounded_before_the_guest_sees_it(method: str, s
         else:
             with pytest.raises(UsageError, match="1 to 64"):
                 await host.notify(app, method)
+
+
+# ---- whose a program is ----------------------------------------------------------------------------------------------
+async def test_an_id_stays_with_the_developer_who_signed_first(tmp_path: Path) -> None:
+    first, second, rotated = (SigningKey.generate() for _ in range(3))
+    keyring = Keyring(
+        [
+            TrustedKey(public_key=first.public_key, owner="Ann Ltd"),
+            TrustedKey(public_key=rotated.public_key, owner="Ann Ltd"),
+            TrustedKey(public_key=second.public_key, owner="Bob Ltd"),
+        ]
+    )
+    made = pack(SHOP)
+    async with Host.open(tmp_path / "state", keyring=keyring, allow_unsigned=True) as host:
+        await host.install(Bundle.from_bytes(made), grant=["storage"])  # nobody's yet
+        await host.install(Bundle.from_bytes(sign(made, first)), grant=["storage"])
+        await host.uninstall("org.example.grocery")
+    async with Host.open(tmp_path / "state", keyring=keyring, allow_unsigned=True) as host:
+        for foreign in (made, sign(made, second)):
+            with pytest.raises(UsageError) as refused:
+                await host.install(Bundle.from_bytes(foreign), grant=["storage"])
+            assert (refused.value.code, refused.value.details["owner"]) == ("other_developer", "Ann Ltd")
+            assert host.statistics().programs == 0
+        await host.install(Bundle.from_bytes(sign(made, rotated)), grant=["storage"])
+        app = await host.install(Bundle.from_bytes(sign(made, second)), grant=["storage"], new_owner=True)
+        assert app.signed_by == second.public_key.key_id
+        with pytest.raises(UsageError):
+            await host.install(Bundle.from_bytes(sign(made, first)), grant=["storage"])
+
+
+@pytest.mark.parametrize("payee", ["", "\u2800" * 3, "Bank\u202egro", "two\nlines", "x" * 65])
+async def test_a_payee_is_one_clean_line(payee: str) -> None:
+    async with Host.open(allow_unsigned=True) as host:
+        with pytest.raises(UsageError, match="payee"):
+            await host.install(Bundle.from_bytes(pack(SHOP)), grant=["storage"], payee=payee)
+        assert host.statistics().programs == 0

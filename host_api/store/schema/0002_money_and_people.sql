@@ -20,8 +20,26 @@ UPDATE orders SET untold = version;
 CREATE INDEX orders_by_due ON orders (due_us) WHERE due_us > 0;
 CREATE INDEX orders_unpaid ON orders (app_id, user_id) WHERE status IN ('pending', 'confirming', 'authorized');
 
+-- As it was, but for its order: a list of keys does not read past the values to find how long they are.
+CREATE TABLE storage_values_anew (
+    app_id TEXT NOT NULL,
+    scope_user TEXT NOT NULL,
+    key TEXT NOT NULL,
+    version INTEGER NOT NULL CHECK (version >= 1),
+    bytes INTEGER NOT NULL CHECK (bytes >= 0),
+    value BLOB NOT NULL,
+    PRIMARY KEY (app_id, scope_user, key)
+) STRICT;
+INSERT INTO storage_values_anew (app_id, scope_user, key, version, bytes, value)
+    SELECT app_id, scope_user, key, version, bytes, value FROM storage_values;
+DROP TABLE storage_values;
+ALTER TABLE storage_values_anew RENAME TO storage_values;
+
 -- Holds are found by their orders.
 DROP INDEX transfers_by_expiry;
+-- Deposits and what was forfeited, by the wallet.
+CREATE INDEX transfers_in_without_order ON transfers (credit_account, seq) WHERE order_id = '';
+CREATE INDEX transfers_out_without_order ON transfers (debit_account, seq) WHERE order_id = '';
 CREATE INDEX orders_held_of_user ON orders (user_id, currency, due_us) WHERE status = 'authorized';
 CREATE INDEX orders_held_for_program ON orders (app_id, currency, due_us) WHERE status = 'authorized';
 
@@ -46,12 +64,13 @@ CREATE TABLE refunds (
 ) STRICT;
 
 -- The outbox: written in the transaction of the change it tells. stream is the order (or other thing) that changed,
--- stream_seq counts its events from 1 without a gap; an acknowledgement covers all events of a stream up to its own.
+-- app_seq counts the program's events; stream_seq the stream's, from 1 without a gap; an acknowledgement covers all events of a stream up to its own.
 -- next_us: when the event is pushed next. 0: not by itself, because it is acknowledged, waits for the one before it, or
 -- was pushed as often as an event is. seq only grows: the row with the highest one is never deleted.
 CREATE TABLE events (
     seq INTEGER PRIMARY KEY,
     app_id TEXT NOT NULL,
+    app_seq INTEGER NOT NULL CHECK (app_seq >= 1),
     user_id TEXT NOT NULL,
     stream TEXT NOT NULL,
     stream_seq INTEGER NOT NULL CHECK (stream_seq >= 1),
@@ -61,14 +80,21 @@ CREATE TABLE events (
     attempts INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
     next_us INTEGER NOT NULL,
     acked_us INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (app_id, app_seq),
     UNIQUE (app_id, stream, stream_seq),
     CHECK (next_us = 0 OR acked_us = 0)
 ) STRICT;
 CREATE INDEX events_by_due ON events (app_id, next_us) WHERE next_us > 0;
-CREATE INDEX events_by_app ON events (app_id, seq);
-CREATE INDEX events_by_user ON events (user_id, app_id, seq);
+CREATE INDEX events_by_user ON events (user_id, app_id, app_seq);
 CREATE INDEX events_given_up ON events (app_id) WHERE next_us = 0 AND attempts > 0 AND acked_us = 0;
 CREATE INDEX events_by_age ON events (acked_us) WHERE acked_us > 0;
+
+-- How many events each program had: what it is told of an event is its number among its own, or it would count those of
+-- its neighbours.
+CREATE TABLE event_programs (
+    app_id TEXT PRIMARY KEY,
+    last_seq INTEGER NOT NULL CHECK (last_seq >= 1)
+) STRICT;
 
 -- How far each stream is: kept when its events are gone, so that no number comes twice.
 CREATE TABLE event_streams (
@@ -77,6 +103,12 @@ CREATE TABLE event_streams (
     last_seq INTEGER NOT NULL CHECK (last_seq >= 1),
     acked_seq INTEGER NOT NULL DEFAULT 0 CHECK (0 <= acked_seq AND acked_seq <= last_seq),
     PRIMARY KEY (app_id, stream)
+) STRICT;
+
+-- Whose a program's id is: the developer of its first signed release.
+CREATE TABLE program_owners (
+    app_id TEXT PRIMARY KEY,
+    developer TEXT NOT NULL
 ) STRICT;
 
 -- The audit: hash = SHA-256 over domain, n, the hash before, and the record as it stands here. For ever.
@@ -109,17 +141,22 @@ CREATE TABLE prompts (
     UNIQUE (app_id, user_id)
 ) STRICT;
 CREATE INDEX prompts_by_user ON prompts (user_id);
+CREATE INDEX prompts_by_opening ON prompts (opened_us, id);
 CREATE INDEX prompts_by_expiry ON prompts (expires_us);
 
--- How often a user said no to a program in a row: what the cool-down is computed from.
+-- How often a user said no to a program in a row, and when the prompts that opened without a yes were due at their pace:
+-- what the cool-down is computed from. At gone_us neither counts any more.
 CREATE TABLE prompt_declines (
     app_id TEXT NOT NULL,
     user_id TEXT NOT NULL,
-    declines INTEGER NOT NULL CHECK (declines >= 1),
+    declines INTEGER NOT NULL CHECK (declines >= 0),
     last_us INTEGER NOT NULL,
+    paced_us INTEGER NOT NULL,
+    gone_us INTEGER NOT NULL,
     PRIMARY KEY (app_id, user_id)
 ) STRICT;
-CREATE INDEX prompt_declines_by_age ON prompt_declines (last_us);
+CREATE INDEX prompt_declines_by_user ON prompt_declines (user_id);
+CREATE INDEX prompt_declines_by_age ON prompt_declines (gone_us);
 
 -- The user's word on one scope: with the very text that was shown, and its language.
 CREATE TABLE consents (
@@ -159,6 +196,7 @@ CREATE TABLE notices (
 ) STRICT;
 CREATE INDEX notices_by_age ON notices (gone_us);
 CREATE INDEX notices_by_user ON notices (user_id, created_us);
+CREATE INDEX notices_waiting ON notices (created_us, id) WHERE taken_us = 0;
 CREATE INDEX notices_by_app ON notices (app_id, user_id, created_us);
 
 -- Which key what is kept was made with (`keys/` in the state directory holds the keys): another one is noticed.
@@ -166,6 +204,12 @@ CREATE TABLE host_keys (
     purpose TEXT PRIMARY KEY,
     key_id TEXT NOT NULL,
     created_us INTEGER NOT NULL
+) STRICT;
+
+-- Users who are being erased, and the name that stands for each from then on: until the last of their rows is gone.
+CREATE TABLE erasures (
+    user_id TEXT PRIMARY KEY CHECK (user_id <> ''),
+    tombstone TEXT NOT NULL
 ) STRICT;
 
 -- Erasures, and how many of them no file of the state holds any bytes of any more.

@@ -76,7 +76,7 @@ async def test_it_goes_some_rows_at_a_time_and_can_be_done_again(site: Site) -> 
         for one in range(100):
             await site.store.write(
                 lambda tx, key=f"{number}-{one}": tx.execute(  # type: ignore[misc]
-                    "INSERT INTO storage_values VALUES (?, 'alice', ?, x'00', 1, 1)", (SHOP, key)
+                    "INSERT INTO storage_values VALUES (?, 'alice', ?, 1, 1, x'00')", (SHOP, key)
                 )
             )
     await site.order(session)

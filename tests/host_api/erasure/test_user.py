@@ -229,7 +229,7 @@ async def test_an_unknown_outcome_leaves_nothing_cached(site: Site, monkeypatch:
     with pytest.raises(ApiError):
         await site.erasure.erase_user(ALICE)
     monkeypatch.setattr(site.store, "write", real)
-    await real(lambda tx: erase_user(tx, ALICE, new_id=lambda: "0" * 32))  # it had reached the disk after all
+    await real(lambda tx: erase_user(tx, ALICE, 1_000, new_id=lambda: "0" * 32))  # it had reached the disk after all
     assert not (await site.ask(session, "storage.get", key="cart"))["found"]
 
 

@@ -82,11 +82,11 @@ async def test_streams_do_not_wait_for_each_other_and_the_longest_due_is_first(e
 
 
 async def test_programs_do_not_see_each_other(events: Outbox) -> None:
-    seq = await events.publish()
-    await events.publish(app_id="org.example.other")
-    assert not await events.ack(seq, app_id="org.example.other")
+    seqs = [await events.publish("a"), await events.publish("b")]
+    assert seqs == [1, 2] and await events.publish(app_id="org.example.other") == 1  # nobody counts its neighbours'
+    assert not await events.ack(seqs[1], app_id="org.example.other")
     assert (await events.taken("org.example.other"), await events.taken("org.example.third")) == (("order", 1), None)
-    assert len(events.listed()) == len(events.listed("org.example.other")) == 1
+    assert (len(events.listed()), len(events.listed("org.example.other"))) == (2, 1)
 
 
 async def test_an_acknowledgement_covers_those_before_it_in_its_stream_alone(events: Outbox) -> None:
@@ -148,10 +148,10 @@ async def test_a_program_that_is_installed_anew_gets_given_up_events_from_the_fi
 # ---- publishing ------------------------------------------------------------------------------------------------------
 async def test_what_was_published_is_told_in_order(events: Outbox) -> None:
     assert events.store.read(last_seq) == 0
-    seqs = [await events.publish(app_id=app_id) for app_id in ("a", "b", "a")]
-    assert events.store.read(last_seq) == seqs[2]
-    assert events.store.read(lambda tx: published_after(tx, 0, 2)) == [(seqs[0], "a"), (seqs[1], "b")]
-    assert events.store.read(lambda tx: published_after(tx, seqs[1], 9)) == [(seqs[2], "a")]
+    assert [await events.publish(app_id=app_id) for app_id in ("a", "b", "a")] == [1, 1, 2]
+    assert events.store.read(last_seq) == 3
+    assert events.store.read(lambda tx: published_after(tx, 0, 2)) == [(1, "a"), (2, "b")]
+    assert events.store.read(lambda tx: published_after(tx, 2, 9)) == [(3, "a")]
 
 
 async def test_a_payload_at_its_limit_and_one_over(events: Outbox) -> None:

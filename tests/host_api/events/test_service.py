@@ -111,8 +111,8 @@ async def test_an_answer_stays_inside_a_response_and_the_wires_bounds(
 
 async def test_foreign_and_unknown_events_cannot_be_told_apart(events: Outbox, asked: Asked) -> None:
     mine = await events.publish()
-    foreign = await events.publish(app_id="org.example.other")
     bobs = await events.publish("b", user="bob")
+    foreign = [await events.publish(app_id="org.example.other") for _ in range(3)][-1]
     answers = [await asked.refused(of("alice"), seq) for seq in (foreign, bobs, 99)]
     assert {answer["code"] for answer in answers} == {ErrorCode.NOT_FOUND.code}
     assert (
@@ -122,7 +122,7 @@ async def test_foreign_and_unknown_events_cannot_be_told_apart(events: Outbox, a
         == 1
     )
     assert asked.acknowledged == []
-    assert [event.acked_us for event in events.listed("org.example.other") + events.listed()] == [0, 0, 0]
+    assert [event.acked_us for event in events.listed("org.example.other") + events.listed()] == [0, 0, 0, 0, 0]
     await asked.ack(of("alice"), mine)
 
 

@@ -80,6 +80,17 @@ async def test_a_capture_of_one_unit_more_than_is_held(world: Any) -> None:
     assert world.query(order_id=held.order_id).status == "authorized"
 
 
+@pytest.mark.parametrize(("grant", "amount"), [({"amount_max": 999}, 1_000), ({"currencies": ["EUR"]}, 1)])
+async def test_a_capture_stays_inside_the_grant(world: Any, grant: dict[str, Any], amount: int) -> None:
+    await world.deposit(1_250)
+    order, narrow = await world.hold(), world.session(granted={"payment": grant})
+    for asked in (amount, None):
+        refused = await refusal(world.capture(order.order_id, asked, narrow, key="k"))
+        assert refused.code is ErrorCode.GRANT_CONSTRAINT
+    if "amount_max" in grant:  # a grant's refusal is not kept under the key
+        assert (await world.capture(order.order_id, amount - 1, narrow, key="k")).captured == 999
+
+
 async def test_what_is_not_captured_counts_no_more_against_the_day(world: Any) -> None:
     session = world.session(limits=Limits(payment_day_amount=100))
     await world.deposit(1_000)

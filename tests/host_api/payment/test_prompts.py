@@ -192,7 +192,7 @@ async def test_a_prompt_nobody_answers_times_out_and_the_program_may_ask_again(w
         assert (await world.request(order.order_id)).status == status
         assert trio.current_time() - began == pytest.approx(120)
     assert world.desk.count() == 0
-    assert world.count("prompt_declines") == 0
+    assert world.store.read(lambda tx: tx.execute("SELECT declines FROM prompt_declines")) == [(0,)]
 
 
 async def test_a_prompts_end_is_seen_before_anybody_has_written_it(world: Any, clock: VirtualClock) -> None:
@@ -291,9 +291,7 @@ async def test_what_was_allowed_when_it_opened_is_kept_with_the_prompt(
     grants: list[tuple[dict[str, Any], Limits, str | None]] = [
         ({"amount_max": 1250, "day_max": 1250, "currencies": ["CNY"]}, Limits(payment_amount=1250), None),
         ({"expires_at_us": soon + 1}, Limits(payment_day_amount=1250), None),
-        ({"amount_max": 1249}, Limits(), "limit"),
         ({"day_max": 1249}, Limits(), "limit"),
-        ({"currencies": ["EUR"]}, Limits(), "limit"),
         ({"expires_at_us": soon}, Limits(), "limit"),
         ({}, Limits(payment_amount=1249), "limit"),
         ({}, Limits(payment_day_amount=1249), "limit"),
@@ -334,6 +332,40 @@ async def test_a_grant_narrowed_while_the_prompt_is_open_holds_for_the_yes(world
     fits = left == {"payment": {"amount_max": 1250}}
     assert world.query(order_id=order.order_id).close_reason == (None if fits else "limit")
     assert world.available() == (0 if fits else 1250)
+
+
+@pytest.mark.parametrize(
+    ("grant", "constraint"), [({"amount_max": 1249}, "amount_max"), ({"currencies": ["EUR"]}, "currencies")]
+)
+async def test_an_order_outside_the_grant_is_not_asked_for(world: Any, grant: dict[str, Any], constraint: str) -> None:
+    """One that was created under a wider grant, or by the program that lends this one."""
+    order = await world.create()
+    refused = await refusal(world.request(order.order_id, world.session(granted={"payment": grant})))
+    assert (refused.code, refused.details["constraint"]) == (ErrorCode.GRANT_CONSTRAINT, constraint)
+    assert (world.desk.count(), world.query(order_id=order.order_id).status) == (0, "pending")
+    fits = world.session(granted={"payment": {"amount_max": 1250, "currencies": ["CNY"]}})
+    assert (await world.request(order.order_id, fits, wait_ms=0)).status == "confirming"
+
+
+async def test_a_prompt_holds_longer_than_the_authority_of_a_delegated_call(world: Any) -> None:
+    """That one is emptied with its call; what it was held to, and the grant it came from, hold for the yes."""
+    await world.deposit(3_750)
+    world.cashier.hold()
+    for user, (left, reason) in zip(
+        ("alice", "bob"), [(["payment"], None), ({"payment": {"amount_max": 1249}}, "limit")], strict=True
+    ):
+        await world.deposit(1_250, user)
+        session = world.session(user)
+        whole = session.authority
+        session.authority = whole.narrowed(parse_grants({"payment": {"amount_max": 1250}}))
+        order = await world.create(session)
+        await world.request(order.order_id, session, wait_ms=0)
+        session.authority.narrow(parse_grants([]))
+        whole.narrow(parse_grants(left))
+        world.cashier.release()
+        await blocked()
+        assert world.query(world.session(user), order_id=order.order_id).close_reason == reason
+        world.cashier.hold()
 
 
 async def test_a_grant_revoked_before_the_hand_over_opens_nothing(world: Any) -> None:

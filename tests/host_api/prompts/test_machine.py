@@ -27,7 +27,7 @@ from runtime.testing import SeededIds, VirtualClock, make_session
 
 APPS, USERS = st.sampled_from(("shop", "taxi")), st.sampled_from(("alice", "bob"))
 ABOUTS, KINDS = st.sampled_from(("x", "y")), st.sampled_from(("payment", "consent"))
-SECOND, DAY = 1_000_000, 86_400_000_000
+SECOND, PACE, DAY = 1_000_000, 180_000_000, 86_400_000_000
 
 
 @dataclass
@@ -56,6 +56,7 @@ class DeskMachine(RuleBasedStateMachine):
         self.open: dict[tuple[str, str], tuple[str, Opened]] = {}
         self.over: dict[str, str] = {}
         self.declines: dict[tuple[str, str], tuple[int, int]] = {}
+        self.paced: dict[tuple[str, str], int] = {}
 
     def settle(self, tx: Transaction, prompt: Prompt, answer: Answer) -> None:
         assert prompt.id not in self.ended
@@ -87,6 +88,9 @@ class DeskMachine(RuleBasedStateMachine):
             if count and now < last + waits:
                 assert error.code is ErrorCode.RATE_LIMITED
                 assert error.retry_after_ms == -(-(last + waits - now) // 1_000)
+            elif self.paced.get(place, 0) - now > 19 * PACE:
+                assert error.code is ErrorCode.RATE_LIMITED
+                assert error.retry_after_ms == -(-(self.paced[place] - 19 * PACE - now) // 1_000)
             else:
                 assert error.code is (ErrorCode.CASHIER_BUSY if live else ErrorCode.NOT_INTERACTIVE)
                 assert (live and (kind, about) != self.described(place)) or not interactive
@@ -94,7 +98,8 @@ class DeskMachine(RuleBasedStateMachine):
         assert asked.joined is (live and (kind, about) == self.described(place))
         if asked.joined:
             return
-        assert interactive and not live and now >= last + waits
+        assert interactive and not live and now >= last + waits and self.paced.get(place, 0) - now <= 19 * PACE
+        self.paced[place] = max(self.paced.get(place, 0), now) + PACE
         if place in self.open:
             self.end(place, "timed_out")
         ends = now + 120 * SECOND if until is None else min(until, now + 120 * SECOND)
@@ -132,6 +137,7 @@ class DeskMachine(RuleBasedStateMachine):
         self.end(place, answer.value)
         if answer is Answer.APPROVED:
             self.declines.pop(place, None)
+            self.paced.pop(place, None)
         elif answer is Answer.DECLINED:
             count, last = self.declines.get(place, (0, -DAY))
             self.declines[place] = (count + 1 if now - last < DAY else 1, now)
@@ -157,6 +163,8 @@ class DeskMachine(RuleBasedStateMachine):
         for place in [place for place, (_, opened) in self.open.items() if now >= opened.until]:
             self.end(place, "timed_out")
         self.declines = {place: row for place, row in self.declines.items() if now - row[1] < DAY}
+        rows = self.store.read(lambda tx: tx.execute("SELECT app_id, user_id FROM prompt_declines"))
+        assert set(rows) == {*self.declines, *(place for place, until in self.paced.items() if until > now)}
 
     @rule(us=st.sampled_from([1, SECOND // 2 - 1, SECOND // 2, SECOND, 30 * SECOND, 119 * SECOND, 240 * SECOND, DAY]))
     def wait(self, us: int) -> None:
@@ -169,8 +177,13 @@ class DeskMachine(RuleBasedStateMachine):
         assert {prompt.id for prompt in self.desk.pending()} == live
         assert self.desk.count() == len(live)
         assert self.ended == self.over
-        rows = self.store.read(lambda tx: tx.execute("SELECT app_id, user_id, declines, last_us FROM prompt_declines"))
-        assert {(app, user): (count, last) for app, user, count, last in rows} == self.declines
+        rows = self.store.read(
+            lambda tx: tx.execute("SELECT app_id, user_id, declines, last_us, paced_us FROM prompt_declines")
+        )
+        noes = {(app, user): (count, last) for app, user, count, last, _ in rows if count and now - last < DAY}
+        assert noes == {place: row for place, row in self.declines.items() if now - row[1] < DAY}
+        paced = {(app, user): until for app, user, _, _, until in rows if until > now}
+        assert paced == {place: until for place, until in self.paced.items() if until > now}
 
     def teardown(self) -> None:
         if hasattr(self, "store"):

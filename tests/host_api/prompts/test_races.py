@@ -10,6 +10,7 @@ import pytest
 import trio
 import trio.testing
 
+from host_api.errors import ApiError, ErrorCode
 from host_api.prompts.cashier import ScriptedCashier
 from host_api.prompts.prompt import PromptError
 from host_api.store import open_store
@@ -75,6 +76,76 @@ async def test_a_yes_that_crosses_a_withdrawal_counts_for_nothing(front: Any, mo
                     await front.say(prompt)
             go_on.set()
     assert front.ends() == {alice.id: "withdrawn", bob.id: "withdrawn"}
+
+
+@pytest.mark.parametrize("about", ["x", "y"])
+async def test_a_prompt_that_was_deleted_before_its_call_went_on_is_not_shown(
+    front_of: Any, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch, about: str
+) -> None:
+    """Nor does it take the place of the next one, that opened meanwhile."""
+    async with open_store(None, clock) as store, trio.open_nursery() as nursery:
+        cashier = ScriptedCashier()
+        cashier.hold()
+        front = front_of(store, clock, nursery, cashier)
+        write, go_on, late = store.write, trio.Event(), []
+
+        async def slow(job: Any) -> Any:
+            result = await write(job)
+            await go_on.wait()
+            return result
+
+        async def call() -> None:
+            place = await front.ask()
+            late.append((place.joined, await front.desk.wait(place, 60)))
+
+        async with trio.open_nursery() as calls:
+            with monkeypatch.context() as patch:
+                patch.setattr(store, "write", slow)
+                calls.start_soon(call)
+                await blocked()
+            await write(lambda tx: tx.execute("DELETE FROM prompts"))
+            front.desk.refresh("org.example.shop", "alice")
+            second = await front.ask(about=about)
+            go_on.set()
+        await blocked()
+        assert late == [(False, True)]
+        assert [prompt.id for prompt in cashier.shown] == front.rows() == [second.prompt.id]
+        assert front.desk._places.find(second.prompt.id).served
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("cashier", [None, ScriptedCashier])
+@pytest.mark.parametrize("code", [ErrorCode.BUSY, ErrorCode.UNKNOWN_OUTCOME])
+async def test_a_prompt_that_could_not_be_taken_back_is_open_as_before(
+    front_of: Any, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch, cashier: Any, code: ErrorCode
+) -> None:
+    async with open_store(None, clock) as store, trio.open_nursery() as nursery:
+        scripted = None if cashier is None else cashier([True])
+        if scripted is not None:
+            scripted.hold()
+        front = front_of(store, clock, nursery, scripted)
+
+        async def refused(_: Any) -> Any:
+            raise ApiError(code, "the disk refused")
+
+        desk, place = front.desk, await front.ask()
+        await blocked()
+        for take_back in (lambda: desk.withdraw(place.prompt.id), lambda: desk.withdraw_program("org.example.shop")):
+            with monkeypatch.context() as patch:
+                patch.setattr(store, "write", refused)
+                with pytest.raises(ApiError, match="the disk refused"):
+                    await take_back()
+            await blocked()
+        assert front.rows() == [place.prompt.id]
+        if scripted is not None and code is ErrorCode.BUSY:  # it is on the screen again, once
+            assert [prompt.id for prompt in scripted.shown] == 3 * [place.prompt.id]
+            scripted.release()
+            await desk.wait(place, 60)
+        else:
+            clock.advance(s=1)
+            await front.say(await desk.issue(place.prompt.id))
+        assert front.ends() == {place.prompt.id: "approved"}
+        nursery.cancel_scope.cancel()
 
 
 async def test_an_answer_against_the_sweep_and_a_new_question(either: Any, clock: VirtualClock) -> None:

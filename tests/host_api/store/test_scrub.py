@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import random
@@ -14,7 +15,7 @@ import pytest
 import trio
 
 from host_api.errors import ApiError, ErrorCode
-from host_api.store import Store, Transaction, open_store, owe_scrub
+from host_api.store import Store, StoreError, Transaction, open_store, owe_scrub
 from host_api.store import sqlite as store_sqlite
 from host_api.store.connection import StorageFault, connect
 from host_api.store.migrations import known_migrations
@@ -43,7 +44,7 @@ def churn(tx: Transaction, rnd: random.Random) -> None:
         else:
             value = f"{user}-value ".encode() * rnd.choice((1, 3, 10, 50, 300, 900))
             tx.execute(
-                "INSERT INTO storage_values VALUES ('app', ?, ?, ?, 1, 1) "
+                "INSERT INTO storage_values VALUES ('app', ?, ?, 1, 1, ?) "
                 "ON CONFLICT DO UPDATE SET value = excluded.value",
                 (user, key, value),
             )
@@ -113,7 +114,7 @@ def test_pages_in_the_writers_memory_are_not_written_back_as_they_were(tmp_path:
             for _ in range(1_500):
                 key = f"key{rnd.randrange(300)}"
                 value = (b"gone " if rnd.random() < 0.5 else b"kept ") * rnd.choice((1, 5, 40))
-                connection.execute("INSERT OR REPLACE INTO storage_values VALUES ('a', 'u', ?, ?, 1, 1)", (key, value))
+                connection.execute("INSERT OR REPLACE INTO storage_values VALUES ('a', 'u', ?, 1, 1, ?)", (key, value))
             connection.execute("DELETE FROM storage_values WHERE CAST(value AS TEXT) LIKE 'gone%'")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         left_before += b"gone " in file.read_bytes()
@@ -171,7 +172,7 @@ async def test_reads_and_writes_go_on_while_it_scrubs(tmp_path: Path) -> None:
                 await store.write(lambda tx: tx.execute("UPDATE storage_values SET version = version + 1"))
                 await store.write(
                     lambda tx: tx.execute(
-                        "INSERT INTO storage_values VALUES ('app', 'kept', ?, ?, 1, 1)"
+                        "INSERT INTO storage_values VALUES ('app', 'kept', ?, 1, 1, ?)"
                         " ON CONFLICT DO UPDATE SET value = excluded.value",
                         (f"key{rnd.randrange(40)}", bytes(rnd.choice((3, 300, 9_000)))),
                     )
@@ -226,6 +227,45 @@ async def test_an_upgrade_leaves_nothing_that_an_older_hostel_had_deleted(tmp_pa
         assert found(state, USERS[1:2]) == {}
 
 
+async def test_an_upgrade_that_was_cut_short_writes_the_file_anew_at_the_next_opening(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The schema is new, and the VACUUM that was to follow did not happen: a crash, or no room."""
+    state, first = tmp_path / "state", known_migrations()
+    async with open_store(state, VirtualClock(), known=first[:1]):
+        pass
+    old = apsw.Connection(str(state / store_sqlite.FILE_NAME))
+    old.execute("PRAGMA secure_delete = OFF")
+    for number in range(200):
+        old.execute(
+            "INSERT INTO storage_values VALUES ('app', ?, ?, ?, 1, 1)", (USERS[1], f"{number}", USERS[1].encode() * 200)
+        )
+    old.execute("DELETE FROM storage_values")
+    old.close()
+
+    def without_room(path: Path, *, writable: bool) -> apsw.Connection:
+        connection = connect(path, writable=writable)
+        connection.exec_trace = lambda _, sql, __: sql != "VACUUM"
+        return connection
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store_sqlite, "connect", without_room)
+        with pytest.raises(StoreError):
+            async with open_store(state, VirtualClock()):
+                pass
+    gc.collect()  # the connection, as the end of the process does
+    (state / f"before-{first[1].label}.sqlite3").unlink()
+    assert found(state, USERS[1:2])
+    async with open_store(state, VirtualClock()) as store:
+        await store.write(owe_scrub)
+        await store.scrub()
+    assert found(state, USERS[1:2]) == {}
+    with monkeypatch.context() as patched:
+        patched.setattr(store_sqlite, "connect", without_room)
+        async with open_store(state, VirtualClock()):
+            """Once is enough."""
+
+
 async def test_a_disk_that_refuses_leaves_the_scrub_owed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     state = tmp_path / "state"
 
@@ -252,7 +292,7 @@ async def test_a_page_that_is_not_what_it_should_be_is_left_alone(tmp_path: Path
     connection = connect(file, writable=True)
     for migration in known_migrations():
         connection.execute(migration.sql)
-    connection.execute("INSERT INTO storage_values VALUES ('app', 'u', 'k', x'00', 1, 1)")
+    connection.execute("INSERT INTO storage_values VALUES ('app', 'u', 'k', 1, 1, x'00')")
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     root = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'storage_values'").get
     damaged = bytearray(file.read_bytes())

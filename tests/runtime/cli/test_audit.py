@@ -173,7 +173,14 @@ def test_everything_holds(cli: Cli, state: Path) -> None:
         f"hostel: checking the {part}" for part in ("ledger", "payments", "events", "audit")
     ]
     assert said.out == ("everything holds: 4 accounts, 2 transfers, 0 orders, 0 refunds, 1 events, 4 audit records\n")
-    assert cli("ledger", "verify", "--state", state, "--json").json["transfers"] == 2
+    told = cli("ledger", "verify", "--state", state, "--json").json
+    assert (told["transfers"], told["audit_records"], told["begins_with"]) == (2, 4, None)
+
+
+def test_everything_holds_against_a_head(cli: Cli, state: Path, home: Path) -> None:
+    (home / "head.json").write_text(cli("audit", "head", "--state", state).out, encoding="utf-8")
+    said = cli("ledger", "verify", "--state", state, "--head", home / "head.json")
+    assert said.out.startswith("everything holds, and the audit begins with the 4 of the head: 4 accounts, ")
 
 
 @pytest.mark.parametrize(

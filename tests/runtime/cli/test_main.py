@@ -63,6 +63,12 @@ def test_every_command_explains_itself_and_takes_json(cli: Cli, name: list[str])
     assert "--json" in said.out
 
 
+def test_a_paragraph_of_help_is_broken_by_the_page_alone(cli: Cli) -> None:
+    lines = cli("payments", "list", "--help").out.splitlines()
+    (begun,) = [number for number, line in enumerate(lines) if line.startswith("The prompts are those")]
+    assert len(lines[begun]) > 60 and len(lines[begun + 1].split()) > 4
+
+
 @pytest.mark.parametrize("name", ["limits", "exit-codes", "version"])
 def test_the_tables_have_both_forms(cli: Cli, name: str) -> None:
     assert cli(name, "--json").json

@@ -20,7 +20,7 @@ from tests.runtime.cli.conftest import Cli
 def fill(tx: Transaction) -> None:
     ledger.deposit(tx, user="alice", money=Money(amount=1250, currency="CNY"), reference="r", new_salt=new_salt)
     value = CanonicalCodec().encode({"photo": b"\x00\xff"})
-    tx.execute("INSERT INTO storage_values VALUES ('org.shop', 'alice', 'cart', ?, 1, 1)", (value,))
+    tx.execute("INSERT INTO storage_values VALUES ('org.shop', 'alice', 'cart', 1, 1, ?)", (value,))
     tx.execute("INSERT INTO storage_usage VALUES ('org.shop', 'alice', 1, 1, 1)")
     notices.insert(
         tx,
@@ -48,12 +48,17 @@ def test_what_is_set_is_shown_and_forgotten(cli: Cli, state: Path) -> None:
     said = cli("user", "set", "alice", "nickname=Lin", "phone=+8613800000123", "--state", state)
     assert (said.code, said.err) == (0, "hostel: set nickname, phone\n")
     shown = cli("user", "show", "alice", "--state", state)
-    assert "Lin" in shown.out and "1250" in shown.out
+    assert "Lin" in shown.out and " 12.50 " in shown.out
     cli("user", "set", "alice", "phone=", "--state", state)
     found = cli("user", "show", "alice", "--state", state, "--json").json
     assert found["fields"] == {"nickname": "Lin"}
     assert found["balances"] == [{"currency": "CNY", "posted": 1250, "held": 0, "incoming": 0}]
     assert found["kept"]["storage"] == found["kept"]["notices"] == 1
+
+
+def test_of_a_stranger_nothing_is_shown(cli: Cli, state: Path) -> None:
+    said = cli("user", "show", "bob", "--state", state)
+    assert (said.code, said.out, said.err) == (0, "", "hostel: nothing is kept of 'bob'\n")
 
 
 @pytest.mark.parametrize(

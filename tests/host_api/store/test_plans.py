@@ -1,0 +1,102 @@
+"""What is read often, or of large tables, is read by an index: however many rows there are, no others are looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import pytest
+
+from host_api.erasure import export, program, user
+from host_api.notify import notices
+from host_api.prompts import records
+from host_api.store import Store, Transaction, open_store
+from host_api.store.protocol import Bindings, Row
+from runtime.testing import VirtualClock
+
+READS: dict[str, Callable[[Transaction], object]] = {
+    "notices of all": lambda tx: notices._waiting(tx, None),
+    "notices of one": lambda tx: notices._waiting(tx, "alice"),
+    "prompts of all": lambda tx: records.waiting(tx, None, 10),
+    "wallets": lambda tx: export._wallets(tx, "alice"),
+    "an order's transfers": lambda tx: export._of_order(tx, {"id": "o"}, set()),
+    "unnamed events": lambda tx: user._unname_events(tx, "alice", 10),
+    "rewritten": lambda tx: user._rewrite(tx, "alice", "erased:0"),
+    "deleted of a user": lambda tx: user._delete(tx, "alice", 10),
+    "orders of a user": lambda tx: user._blank_orders(tx, "erased:0", 10, str, user.START),
+    "deleted of a program": lambda tx: program._delete(tx, "app", 10),
+    "orders of a program": lambda tx: program._blank_orders(tx, "app", 10, str, ""),
+    "events of a program": lambda tx: program._erase_events(tx, "app", 10, program.START),
+}
+
+
+class Explained:
+    """A `Transaction` that keeps SQLite's plan of each statement."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+        self.now_us = tx.now_us
+        self.plans: dict[str, list[str]] = {}
+
+    def execute(self, sql: str, bindings: Bindings = ()) -> list[Row]:
+        self.plans[sql] = [row[3] for row in self._tx.execute(f"EXPLAIN QUERY PLAN {sql}", bindings)]
+        return self._tx.execute(sql, bindings)
+
+    def savepoint(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
+@pytest.mark.parametrize("name", READS)
+async def test_it_is_found_by_an_index(name: str) -> None:
+    async with open_store(None, VirtualClock()) as store:
+        _all_by_index(await _explained(store, READS[name]))
+
+
+@pytest.mark.parametrize("name", [*export._SECTIONS, "deposits", "forfeited"])
+async def test_each_page_of_an_export_is(name: str) -> None:
+    section = {**export._SECTIONS, **dict(zip(("deposits", "forfeited"), export._WITHOUT_ORDER, strict=True))}[name]
+
+    def first(tx: Transaction) -> None:
+        tx.execute(f"SELECT {', '.join(section.columns.split())} FROM {section.table} WHERE {section.whose}", ("x",))
+
+    async with open_store(None, VirtualClock()) as store:
+        _all_by_index(await _explained(store, first))
+
+
+async def test_transfers_without_an_order_are_found_by_their_wallet() -> None:
+    """Not by having none: so have all deposits of all users."""
+    async with open_store(None, VirtualClock()) as store:
+        for side, index in zip(export._WITHOUT_ORDER, ("in", "out"), strict=True):
+            sql = f"SELECT {side.columns.replace(' ', ', ')} FROM transfers WHERE {side.whose} ORDER BY seq LIMIT 9"
+            plans = await _explained(store, lambda tx, sql=sql: tx.execute(sql, (1,)))  # type: ignore[misc]
+            (plan,) = plans.values()
+            assert f"USING INDEX transfers_{index}_without_order" in plan[0]
+
+
+async def test_a_list_of_keys_does_not_read_the_values() -> None:
+    """What stands behind a value is on the last of its pages."""
+    async with open_store(None, VirtualClock()) as store:
+        columns: Any = store.read(lambda tx: tx.execute("SELECT name FROM pragma_table_info('storage_values')"))
+    assert columns[-1] == ("value",)
+
+
+async def _explained(store: Store, read: Callable[[Transaction], object]) -> dict[str, list[str]]:
+    plans: dict[str, list[str]] = {}
+
+    def job(tx: Transaction) -> None:
+        explained = Explained(tx)
+        read(explained)
+        plans.update(explained.plans)
+
+    await store.write(job)
+    assert plans
+    return plans
+
+
+def _all_by_index(plans: dict[str, list[str]]) -> None:
+    for sql, plan in plans.items():
+        for step in plan:
+            walks_in_order = step.startswith("SCAN ") and " USING " in step and "LIMIT" in sql
+            assert not step.startswith("SCAN ") or walks_in_order, (sql, plan)
+            assert step != "USE TEMP B-TREE FOR ORDER BY" or "LIMIT" not in sql, (sql, plan)  # it sorts few
