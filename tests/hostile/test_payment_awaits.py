@@ -150,7 +150,7 @@ each_step = pytest.mark.parametrize("method", STEPS)
 @pytest.fixture(params=["memory", "file"])
 async def shop(request: pytest.FixtureRequest, tmp_path: Path, opened: Opened) -> AsyncIterator[Shop]:
     state = tmp_path / "state" if request.param == "file" else None
-    async with open_shop(opened, state, deposit=10**6, cpu_us=4_000) as made:
+    async with open_shop(opened, state, deposit=10**6, cpu_us=60_000) as made:
         yield made
 
 
