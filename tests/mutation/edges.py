@@ -157,8 +157,16 @@ async def a_hold_is_the_users_again_at_its_end(world: World) -> None:
     assert world.store.read(lambda tx: incoming_of(tx, "shop")) == 1_000
     assert await paid(world, "bob2", 1_000, user="bob") == "succeeded", "in the very moment of the end"
     assert world.available("wallet", "bob") == 0
-    await world.sweep(100)
+    assert await world.sweep(100) == 1, "bob's, written down, and alice's"
     assert world.plain.read(lambda tx: tx.execute(incoming)) == [(0,)]
+
+
+async def what_is_over_is_swept_in_that_moment(world: World) -> None:
+    world.install("shop", WIDE)
+    await create(world, "k", "1")
+    for us, swept in ((-1, 0), (1, 1)):
+        world.clock.advance(s=900 * (us < 0), us=us)
+        assert await world.sweep(100) == swept
 
 
 async def what_is_held_for_a_program_is_its_own(world: World) -> None:
@@ -239,12 +247,14 @@ async def a_hold_is_resolved_once(world: World) -> None:
     until_us = world.clock.now_us() + DAY
     held = await world.store.write(lambda tx: ledger.hold(tx, leg, expires_us=until_us, order_id=""))
     await world.store.write(lambda tx: ledger.void(tx, held))
-    for again in (lambda tx: ledger.void(tx, held), lambda tx: ledger.post(tx, held, 1)):
-        try:
-            await world.store.write(again)
-        except ledger.NotPending:
-            continue
-        raise AssertionError("resolved twice")
+    ((deposited,),) = world.plain.read(lambda tx: tx.execute("SELECT id FROM transfers WHERE phase = 'single'"))
+    for never in (held, deposited):
+        for resolve in (lambda tx, one=never: ledger.void(tx, one), lambda tx, one=never: ledger.post(tx, one, 1)):
+            try:
+                await world.store.write(resolve)
+            except ledger.NotPending:
+                continue
+            raise AssertionError("resolved twice, or what is no hold")
     assert world.available("wallet", "alice") == 100
 
 
@@ -288,6 +298,7 @@ STORIES: tuple[Story, ...] = (
     an_answer_in_the_last_moment,
     what_was_asked_is_forgotten_in_time,
     a_hold_is_resolved_once,
+    what_is_over_is_swept_in_that_moment,
     a_hundred_refunds_of_an_order,
     users_are_told_apart_in_the_audit_and_by_nobody_else,
     a_thousand_keys_an_hour,

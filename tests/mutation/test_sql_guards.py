@@ -11,14 +11,16 @@ from tests.crash.scale import LONG
 from tests.mutation.hunt import all_mutants, catcher
 from tests.mutation.sql import Mutant, mutants
 
+_LAPSED = "FROM orders WHERE status = 'authorized' AND user_id = :user AND currency = :currency"
+_TAKEN_DOWN = "DELETE FROM prompts WHERE app_id = :app_id AND user_id = :user AND kind = 'payment'"
 SURVIVORS = {
     ("UPDATE orders SET", "without version = :was"): "jobs run one after the other: an order is at no other version",
-    ("FROM orders WHERE status = 'authorized' AND user_id = :user", "without user_id = :user"): (
-        "what it gives back besides is over as well"
-    ),
-    ("FROM orders WHERE status = 'authorized' AND user_id = :user", "without currency = :currency"): (
-        "what it gives back besides is over as well"
-    ),
+    (_LAPSED, "without user_id = :user"): "what it gives back besides is over as well",
+    (_LAPSED, "without currency = :currency"): "what it gives back besides is over as well",
+    (_TAKEN_DOWN, "without app_id = :app_id"): "an order's id is enough to find its prompt",
+    (_TAKEN_DOWN, "without user_id = :user"): "an order's id is enough to find its prompt",
+    (_TAKEN_DOWN, "without kind = 'payment'"): "an order's id is enough to find its prompt",
+    (_TAKEN_DOWN, "without about = :id"): "a program and user have one prompt, and only its order is confirming",
 }
 """Part of a statement and the change → why nothing can fail with it."""
 PART = 1 if LONG else 6
