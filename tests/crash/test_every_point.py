@@ -92,13 +92,17 @@ class Stage:
 
 
 def each_point(
-    stage: Stage, act: Callable[[], None], when: str, end: Callable[[Any], Any] = lambda contents: contents
+    stage: Stage,
+    act: Callable[[], None],
+    when: str,
+    end: Callable[[Any], Any] = lambda contents: contents,
+    every: int = 1,
 ) -> None:
     """Play the scene with `act` at each point: whatever it leaves is sound, and done again it ends as ever."""
     commits = stage.passed.count("after COMMIT")
     assert commits, "nothing is written"
     for at, point in enumerate(stage.passed, 1):
-        if LONG or point.startswith(when):
+        if LONG or (point.startswith(when) and at % every == 0):
             assert end(stage.play(at, act)) == end(stage.clean), (
                 f"after {act.__name__} {point} (point {at}) it ends otherwise"
             )
@@ -117,10 +121,10 @@ def test_an_operation_that_fails_anywhere_is_done_or_not(
 @pytest.mark.parametrize("name", SCENES)
 def test_an_operation_that_is_cancelled_anywhere_is_done_or_not(name: str, points: Points) -> None:
     stage = Stage(SCENES[name], points)
-    each_point(stage, stage.cancel, "before", essence)  # a call that is gone takes its prompt back
+    each_point(stage, stage.cancel, "before", essence, every=3)  # a call that is gone takes its prompt back
 
 
 @pytest.mark.parametrize("name", SCENES)
 def test_an_operation_whose_grant_is_revoked_anywhere_is_done_or_not(name: str, points: Points) -> None:
     stage = Stage(SCENES[name], points)
-    each_point(stage, stage.revoke, "after")
+    each_point(stage, stage.revoke, "after", every=3)

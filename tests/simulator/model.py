@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -165,7 +166,8 @@ class Model:
         if self.must_wait((app, user)):
             raise No("rate_limited")
         order = self.own(app, user, order_id)
-        self.admit_grant(self.programs[app].grants["payment"], order, order.amount)
+        program = self.programs[app]
+        self.admit_grant(program.grants["payment"], order, order.amount)
         if order.status != "pending":
             raise self.wrong(order)
         if order.told.count("confirming") >= ASKS_MOST:
@@ -175,7 +177,11 @@ class Model:
         if not interactive:
             raise No("not_interactive")
         order.to("confirming")
-        order.asked_at, order.asked_under = self.now, self.programs[app]
+        order.asked_at, order.asked_under, order.asked_with = (
+            self.now,
+            program,
+            replace(program, grants=dict(program.grants)),
+        )
         order.prompt_until = min(self.now + PROMPT_LIFE, order.expires)
         self.open[app, user] = order
         self.paced[app, user] = max(self.paced[app, user], self.now) + PACE

@@ -22,7 +22,7 @@ WEIGHTS: Mapping[str, int] = {
     "create": 150, "request": 130, "yes": 130, "no": 25, "capture": 60, "close": 30, "refund": 90, "query": 60,
     "refund_query": 20, "again": 80, "later": 25, "hostile": 90, "wait": 12, "cancel": 6, "clock": 45, "sweep": 25,
     "deposit": 45, "pay_out": 4, "fees": 3, "limits": 3, "narrow": 4, "grant": 12, "revoke": 2, "uninstall": 1,
-    "bad_token": 4,
+    "bad_token": 4, "restart": 6,
 }  # fmt: skip
 """Operation → how often among so many."""
 

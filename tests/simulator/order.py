@@ -45,7 +45,8 @@ class Order:
     fee: int = 0
     refunds: dict[str, tuple[int, str]] = field(default_factory=dict)
     asked_under: Program | None = None
-    """What was granted when its prompt opened; narrowed since, if it was."""
+    asked_with: Program | None = None
+    """What was granted when its prompt opened; the first of the two is narrowed since, if it was."""
     told: list[str] = field(default_factory=lambda: ["pending"])
 
     @property

@@ -266,6 +266,12 @@ class Simulator:
                 program.grants[capability] = {**program.grants[capability], **constraint}
         self.world.narrow(app, program.grants)
 
+    async def on_restart(self, _: str) -> None:
+        """Prompts outlive it. Who opened them is forgotten: what the grant was then is what counts."""
+        self.world.start(self.world.nursery)
+        for order in self.model.open.values():
+            order.asked_under = order.asked_with
+
     async def on_revoke(self, _: str) -> None:
         await self.stopped(self.chance.choice(APPS), CloseReason.REVOKED)
 

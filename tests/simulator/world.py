@@ -61,7 +61,14 @@ class World:
         """What the host uses, and what is there, where something stands before it."""
         self.clock = clock
         self.ids = SeededIds(1) if ids is None else ids
-        codec = CanonicalCodec(1 << 16)
+        self.programs: dict[str, Installed] = {}
+        self.deposits = 0
+        self.start(nursery)
+
+    def start(self, nursery: trio.Nursery) -> None:
+        """Everything that lives in the process, anew. Done again it is as if the host had been started again."""
+        store, codec = self.store, CanonicalCodec(1 << 16)
+        self.nursery = nursery
         self.desk = Desk(store=store, clock=store, nursery=nursery, cashier=None, new_id=self.ids, new_token=self.ids)
         self.payments = PaymentService(store=store, codec=codec, desk=self.desk, ids=self.ids)
         self.consents = ConsentStore(store=store, new_salt=self.salt)
@@ -70,9 +77,9 @@ class World:
         self.erasure = Erasure(store=store, codec=codec, cache=None, new_id=self.ids, new_salt=self.salt)
         bound = {bound.method.name: bound for service in (self.payments, self.events) for bound in service.bound()}
         self.broker = Broker(bound, clock=store, new_incident=self.ids)
-        self.programs: dict[str, Installed] = {}
         self.sessions: dict[tuple[str, str, bool], CallSession] = {}
-        self.deposits = 0
+        for program in list(self.programs.values()):
+            self.install(program.app_id, program.limits, program.authority.grants().as_dict())
 
     def salt(self) -> bytes:
         return bytes.fromhex(self.ids())
