@@ -15,7 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import msgspec
 
 from host_api.capability import Authority
-from host_api.errors import ErrorCode
+from host_api.errors import ApiError, ErrorCode
 
 
 class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -164,6 +164,17 @@ class Session(Protocol):
     def log(self, level: str, text: str) -> None:
         """One line for the program's log; bounded by the call's log limit, cut with a mark."""
         ...
+
+
+def acting_user(session: Session) -> str:
+    """Whom the call acts for. Raises ApiError INVALID_PARAMS for nobody: the same for every method that needs one."""
+    if not session.user:
+        raise ApiError(
+            ErrorCode.INVALID_PARAMS,
+            "this call acts for no user: call the program for one",
+            details={"parameter": "user"},
+        )
+    return session.user
 
 
 class Clock(Protocol):

@@ -70,9 +70,10 @@ async def open_parts(
     async with AsyncExitStack() as stack:
         store, pairwise = await _open_store(stack, state, clock)
         nursery = await stack.enter_async_context(_tasks())
+        registry = Registry()
         desk = Desk(
             store=store, clock=store, nursery=nursery, cashier=cashier, new_id=new_id,
-            new_token=lambda: secrets.token_hex(32),
+            new_token=lambda: secrets.token_hex(32), installed=registry.authority,
         )  # fmt: skip
         executor = InProcessExecutor(settings=settings, now_us=store.now_us, new_id=new_id)
         stack.callback(executor.close)
@@ -80,7 +81,6 @@ async def open_parts(
             executor.load, artifact_cache(state, settings), caps=settings.caps,
             compile_limits=settings.compile_limits, loaded_bytes_max=settings.loaded_bytes_max,
         )  # fmt: skip
-        registry = Registry()
         calls = Calls(registry=registry, executor=executor, modules=modules, now_us=store.now_us, log_sink=log_sink)
         pushes = Pushes(store=store, push=_push(calls), takes=registry.takes_events, new_incident=new_id)
         store.committed = pushes.wake

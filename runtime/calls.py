@@ -7,6 +7,7 @@ the broker answers what it asks meanwhile. A call goes down once and comes back 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -71,7 +72,7 @@ class Calls:
         self._in_flight: dict[str, BrokerCall] = {}
         self._ids = sources.call_ids()
         self._closing = False
-        self._barred: set[str] = set()
+        self._barred: Counter[str] = Counter()
         self._ended = trio.Event()
         self._turn_ends = 0
 
@@ -170,9 +171,8 @@ class Calls:
         session = CallSession(
             call_id=call_id, app_id=app.app_id, release_name=app.release_name, release_code=app.release_code,
             user=user, sector=release.sector, reasons=release.reasons, notices=release.notices,
-            program_name=release.program_name, payee=release.payee,
-            interactive=interactive,
-            locale=locale, time_zone=time_zone, currency=currency, config=release.config,
+            program_name=release.program_name, payee=release.payee, interactive=interactive, locale=locale,
+            time_zone=time_zone, currency=currency, config=release.config,
             trace_id=trace_id or call_id, authority=release.authority, limits=limits, usage=usage,
             holdings=program.holdings, log_sink=self._log_sink,
             deadline=Deadline(wall_s=limits.wall_ms / 1_000, still_s=limits.prompt_wait_ms / 1_000),
@@ -212,12 +212,14 @@ class Calls:
     @asynccontextmanager
     async def barred(self, user: str) -> AsyncIterator[None]:
         """The user's calls end as `revoked`, and inside the block no other of theirs begins."""
-        self._barred.add(user)
+        self._barred[user] += 1
         try:
             await self.cut(Ending.REVOKED, "the user is being erased", user=user)
             yield
         finally:
-            self._barred.discard(user)
+            self._barred[user] -= 1
+            if not self._barred[user]:
+                del self._barred[user]
 
     async def drain(self, seconds: float) -> None:
         """Refuses new calls, waits for those in flight, then ends what is left; at once if it is cancelled itself."""

@@ -102,6 +102,11 @@ class Registry:
             raise _not_installed(app_id)
         return program
 
+    def authority(self, app_id: str) -> Authority | None:
+        """Of the release that is installed; None where none is."""
+        program = self._programs.get(app_id)
+        return None if program is None else program.release.authority
+
     def takes_events(self, app_id: str) -> bool:
         """Whether a program of that id is installed and wants to be woken for its events."""
         program = self._programs.get(app_id)

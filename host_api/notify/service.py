@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from host_api import audit
-from host_api.contract import Bound, Session
+from host_api.contract import Bound, Session, acting_user
 from host_api.errors import ApiError, ErrorCode, limit_exceeded
 from host_api.notify import notices
 from host_api.notify.methods import (
@@ -71,13 +71,13 @@ class NotifyService:
 
     async def request(self, session: Session, params: RequestParams) -> RequestResult:
         """Raises ApiError as ConsentPrompts.ask."""
-        _user(session)
+        acting_user(session)
         found = await self._prompts.ask(session, (SCOPE,), params.wait_ms)
         return RequestResult(status=_TOLD[found[SCOPE]])
 
     async def send(self, session: Session, params: SendParams) -> SendResult:
         """Raises ApiError as `_admit`, and of the store."""
-        user = _user(session)
+        user = acting_user(session)
         language = params.language or self._language(session)
         self._store.read(lambda tx: _admit(tx, session, params, language))
         notice_id = self._new_id()
@@ -104,16 +104,6 @@ class NotifyService:
             return session.locale
         decided = self._consents.of_session(session, self._store.now_us())
         return next((one.purpose.language for one in decided if one.scope == SCOPE), "") or session.locale
-
-
-def _user(session: Session) -> str:
-    if not session.user:
-        raise ApiError(
-            ErrorCode.INVALID_PARAMS,
-            "this call acts for no user: call the program for one",
-            details={"parameter": "user"},
-        )
-    return session.user
 
 
 def _admit(tx: Transaction, session: Session, params: SendParams, language: str) -> _Wording:

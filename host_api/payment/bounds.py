@@ -33,30 +33,29 @@ class Bounds:
     authority: Authority
 
     def admit_amount(self, order: Order, now_us: int) -> None:
-        """One payment. Raises ApiError LIMIT_EXCEEDED, GRANT_CONSTRAINT or GRANT_EXPIRED."""
-        grant = self.authority.require(CAPABILITY, now_us)
+        """One payment. Raises ApiError GRANT_EXPIRED, GRANT_CONSTRAINT or LIMIT_EXCEEDED, in this order."""
         money, most = order.money, self.limits.payment_amount
+        admit_by_grant(self.authority.require(CAPABILITY, now_us), money.amount, money.currency)
         if money.amount > most:
             raise limit_exceeded("payment_amount", most, money.amount, "minor units", "the payment")
-        admit_by_grant(grant, money.amount, money.currency)
 
     def admit_another(self, created: int, now_us: int) -> None:
-        """One more order after `created` of the last hour. Raises ApiError LIMIT_EXCEEDED or GRANT_CONSTRAINT."""
-        grant: Constraints = self.authority.require(CAPABILITY, now_us)
+        """One more order after `created` of the last hour. Raises ApiError GRANT_CONSTRAINT or LIMIT_EXCEEDED."""
+        grant = self.authority.require(CAPABILITY, now_us)
+        if grant.count is not None and created >= grant.count:
+            raise constraint_met("count", grant.count, created + 1)
         if created >= self.limits.payment_hour_count:
             value = self.limits.payment_hour_count
             raise limit_exceeded("payment_hour_count", value, created + 1, "payments", "payments of this hour")
-        if grant.count is not None and created >= grant.count:
-            raise constraint_met("count", grant.count, created + 1)
 
     def admit_day(self, paid: int, order: Order, now_us: int) -> None:
-        """The payment after `paid` of the last 24 hours. Raises ApiError LIMIT_EXCEEDED or GRANT_CONSTRAINT."""
+        """The payment after `paid` of the last 24 hours. Raises ApiError GRANT_CONSTRAINT or LIMIT_EXCEEDED."""
         grant = self.authority.require(CAPABILITY, now_us)
         total, most = paid + order.money.amount, self.limits.payment_day_amount
-        if total > most:
-            raise limit_exceeded("payment_day_amount", most, total, "minor units", "payments of this day")
         if grant.day_max is not None and total > grant.day_max:
             raise constraint_met("day_max", grant.day_max, total)
+        if total > most:
+            raise limit_exceeded("payment_day_amount", most, total, "minor units", "payments of this day")
 
 
 def admit_by_grant(grant: Constraints, amount: int, currency: str) -> None:

@@ -106,11 +106,10 @@ class Checkout:
 
     def _admits(self, tx: Transaction, prompt: Prompt, order: Order) -> bool:
         """Whether limits and grant allow it still: as they were when the prompt opened, and the grant as it is now,
-        where this is the process that knows."""
+        where somebody here knows it."""
         paid = records.paid_in_last_day(tx, order)
-        live = self._desk.authority(prompt.id)
         try:
-            for bounds in _bounds(prompts.bounds_of(tx, prompt.id), live):
+            for bounds in _bounds(prompts.bounds_of(tx, prompt.id), self._desk.authorities(prompt)):
                 bounds.admit_amount(order, tx.now_us)
                 bounds.admit_day(paid, order, tx.now_us)
         except ApiError:
@@ -146,8 +145,8 @@ def _open(tx: Transaction, session: Session, order: Order) -> Shown:
     return Shown(shown=shown, bounds=bounds, digest=digest(order, session.payee), expires_us=order.expires_us)
 
 
-def _bounds(stored: Mapping[str, Any], live: Authority | None) -> list[Bounds]:
+def _bounds(stored: Mapping[str, Any], live: list[Authority]) -> list[Bounds]:
     limits = _Limits(**{name: value for name, value in stored.items() if name != "grant"})
     grants = parse_grants({CAPABILITY: stored["grant"]})
-    authorities = [Authority(requested=grants, granted=grants)] + ([] if live is None else [live])
+    authorities = [Authority(requested=grants, granted=grants), *live]
     return [Bounds(limits=limits, authority=authority) for authority in authorities]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
-from host_api.contract import Bound, Codec, Method, Result, Session
+from host_api.contract import Bound, Codec, Method, Result, Session, acting_user
 from host_api.errors import ApiError, ErrorCode
 from host_api.idempotency import KeyedRequest, fingerprint, once
 from host_api.payment import records, refunds, steps
@@ -73,12 +73,7 @@ class PaymentService:
     # -- payment.create
     async def create(self, session: Session, params: CreateParams) -> OrderResult:
         """Raises ApiError as steps.create; INVALID_PARAMS for a session without a user: nobody could pay."""
-        if not session.user:
-            raise ApiError(
-                ErrorCode.INVALID_PARAMS,
-                "this session acts for no user, and an order needs one who pays",
-                details={"parameter": "user"},
-            )
+        acting_user(session)
         content: dict[str, Any] = {
             "out_trade_no": params.out_trade_no,
             "amount": [params.amount.amount, params.amount.currency],

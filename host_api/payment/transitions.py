@@ -7,6 +7,7 @@ is) is decided before, by the callers; which transitions there are, in orders.py
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -100,12 +101,7 @@ def _confirmed(order: Order, confirmation: Confirmation | None) -> Confirmation:
 
 def _pay(tx: Transaction, order: Order, changed: Order, confirmation: Confirmation) -> Order:
     charged = fee(order.money.amount, records.fee_terms(tx, order.app_id))
-    try:
-        postings.pay(tx, order, charged)
-    except InsufficientFunds:
-        if not release_lapsed(tx, order.user, order.money.currency):
-            raise
-        postings.pay(tx, order, charged)
+    _from_wallet(tx, order, lambda: postings.pay(tx, order, charged))
     records.insert_usage(tx, order)
     records.insert_confirmation(tx, order, confirmation)
     return replace(changed, captured=order.money.amount, captured_us=tx.now_us, fee=charged)
@@ -113,15 +109,20 @@ def _pay(tx: Transaction, order: Order, changed: Order, confirmation: Confirmati
 
 def _hold(tx: Transaction, order: Order, changed: Order, confirmation: Confirmation) -> Order:
     until_us = tx.now_us + HOLD_US
-    try:
-        postings.reserve(tx, order, until_us)
-    except InsufficientFunds:
-        if not release_lapsed(tx, order.user, order.money.currency):
-            raise
-        postings.reserve(tx, order, until_us)
+    _from_wallet(tx, order, lambda: postings.reserve(tx, order, until_us))
     records.insert_usage(tx, order)
     records.insert_confirmation(tx, order, confirmation)
     return replace(changed, hold_until_us=until_us)
+
+
+def _from_wallet(tx: Transaction, order: Order, post: Callable[[], object]) -> None:
+    """Once more where holds whose time is over were in the way. Raises InsufficientFunds."""
+    try:
+        post()
+    except InsufficientFunds:
+        if not release_lapsed(tx, order.user, order.money.currency):
+            raise
+        post()
 
 
 def _take(tx: Transaction, order: Order, changed: Order, amount: int) -> Order:

@@ -47,13 +47,16 @@ class Desk:
         cashier: Cashier | None,
         new_id: Callable[[], str],
         new_token: Callable[[], str],
+        installed: Callable[[str], Authority | None] = lambda _: None,
     ) -> None:
+        """`installed`: what the program of that id may do as it is installed now; None where nobody knows."""
         self._store = store
         self._clock = clock
         self._nursery = nursery
         self._cashier = cashier
         self._new_id = new_id
         self._new_token = new_token
+        self._installed = installed
         self._register = Register()
         self._places = Places()
 
@@ -121,11 +124,13 @@ class Desk:
             raise known.error
         return known.ended.is_set()
 
-    def authority(self, prompt_id: str) -> Authority | None:
-        """Of the release whose call opened the prompt, as it is now; None where another process opened it. It outlives
-        the call: what the call alone was held to is for the service to keep with the prompt."""
-        known = self._places.find(prompt_id)
-        return None if known is None else known.authority
+    def authorities(self, prompt: Prompt) -> list[Authority]:
+        """As they are now: of the release whose call opened the prompt, unless another process did, and of the one that
+        is installed. They outlive the call: what the call alone was held to is for the service to keep with the
+        prompt."""
+        known = self._places.find(prompt.id)
+        found = (None if known is None else known.authority, self._installed(prompt.app_id))
+        return [authority for authority in found if authority is not None]
 
     def refresh(self, app_id: str, user: str) -> None:
         """After a job that deleted a prompt's row by itself, with what the prompt was about: wakes who waits for it."""

@@ -145,6 +145,7 @@ def run_batch(connection: apsw.Connection, jobs: Sequence[Job]) -> None:
     """
     commit_tried = False
     try:
+        _roll_back(connection)  # of a batch before, whose end the disk refused
         connection.execute("BEGIN IMMEDIATE")
         before = connection.total_changes()
         for job in jobs:
@@ -207,6 +208,7 @@ def run_read(connection: apsw.Connection, job: Callable[[Any], Any], now_us: int
     """Run `job` on one snapshot and return its result. Raises what the job raises, ApiError BUSY for the disk."""
     transaction = SqliteTransaction(connection, now_us)
     try:
+        _roll_back(connection)  # of a read before, whose end the disk refused
         connection.execute("BEGIN")
         return job(transaction)
     except (StorageFault, *_FAULTS) as error:

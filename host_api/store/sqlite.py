@@ -219,7 +219,10 @@ class FileStore:
                 trio.lowlevel.reschedule(task)
 
     def _finish(self) -> None:
-        self._reader.close()
+        try:
+            self._reader.close()
+        except apsw.Error:  # raised here it would end the whole trio run
+            _log.exception("the store's reader was not closed")
         self._closed.set()
 
 

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
-from host_api.contract import Bound, Clock, Session
+from host_api.contract import Bound, Clock, Session, acting_user
 from host_api.errors import ApiError, ErrorCode
 from host_api.user import fields, methods
 from host_api.user.asking import TOLD, ConsentPrompts
@@ -71,10 +71,10 @@ class UserService:
     # -- at once
     def login(self, session: Session, params: LoginParams) -> LoginResult:
         """No consent is needed: the id tells a program nothing but that it is the same user again."""
-        return LoginResult(id=self._pairwise.of(session.sector, _user(session)))
+        return LoginResult(id=self._pairwise.of(session.sector, acting_user(session)))
 
     def consents(self, session: Session, params: ConsentsParams) -> ConsentsResult:
-        _user(session)
+        acting_user(session)
         found = self._consents.of_session(session, self._now_us())
         return ConsentsResult(
             consents=[Decided(scope=one.scope, given=one.given, expires_at_ms=one.expires_us // 1_000) for one in found]
@@ -83,7 +83,7 @@ class UserService:
     # -- after the user's answer
     async def authorize(self, session: Session, params: AuthorizeParams) -> AuthorizeResult:
         """Raises ApiError: of the capabilities, the one that comes first in the order of codes; see ConsentPrompts."""
-        _user(session)
+        acting_user(session)
         _require_capabilities(session, params.scopes, self._now_us())
         found = await self._prompts.ask(session, params.scopes, params.wait_ms)
         return AuthorizeResult(scopes={scope: TOLD[standing] for scope, standing in found.items()})
@@ -106,7 +106,7 @@ class UserService:
 
         Raises ApiError as the capability and the consent say, BUSY.
         """
-        user = _user(session)
+        user = acting_user(session)
         self._consents.require_all(session, scopes, self._now_us())
         found = await self._ask_directory(user, names)
         now_us = self._now_us()
@@ -123,16 +123,6 @@ class UserService:
             raise ApiError(
                 ErrorCode.BUSY, "the directory of users does not answer now", retry_after_ms=RETRY_AFTER_MS
             ) from None
-
-
-def _user(session: Session) -> str:
-    if not session.user:
-        raise ApiError(
-            ErrorCode.INVALID_PARAMS,
-            "this call acts for no user: call the program for one",
-            details={"parameter": "user"},
-        )
-    return session.user
 
 
 def _require_capabilities(session: Session, scopes: Sequence[str], now_us: int) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 import trio
 
 from host_api.capability import parse_grants
-from host_api.errors import ErrorCode
+from host_api.errors import ApiError, ErrorCode
 from runtime import App, CallEnded, Ending, Money, wire
 from tests.hostile.conftest import Opened, Site
 from tests.hostile.guests import Script, bundle, module, scripted
 
+PAUSE_MS = 200
+"""A call in flight waits so long, while a grant is taken away."""
 SPIN = module("(loop $on (br $on)) (i64.const 0)")
 
 
@@ -52,6 +55,28 @@ async def refusal(site: Site, caller: App, request: bytes) -> dict[str, Any]:
     error = (await site.ask(request, caller))[2]
     assert error is not None
     return dict(error)
+
+
+async def meanwhile(site: Site, app: App, script: Script, act: Callable[[], Awaitable[object]], calls: int = 1) -> Any:
+    """What a call of alice's gives, or how it ended, if `act` is done as soon as so many calls are in flight."""
+    came: list[Any] = []
+
+    async def call() -> None:
+        try:
+            came.append((await site.host.call(app, "run", script.params(), user="alice")).value)
+        except CallEnded as error:
+            came.append(error)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(call)
+        while site.host.statistics().calls_in_flight < calls:
+            await trio.lowlevel.checkpoint()
+        await act()
+    return came[0]
+
+
+def asleep(ms: int = 60_000) -> Script:
+    return Script().ask(wire.request(1, "session.sleep", {"ms": ms}))
 
 
 # ---- whose grants ----------------------------------------------------------------------------------------------------
@@ -251,7 +276,7 @@ async def test_more_cannot_be_lent_than_there_is(site: Site) -> None:
 
 async def test_two_at_once_share_what_there_is(site: Site) -> None:
     caller, callee = await pair(site, host_calls=20)
-    sleeping = Script().ask(wire.request(1, "session.sleep", {"ms": 20}))
+    sleeping = asleep(20)
     first, second = calling(callee, sleeping, cpu_us=5_000, host_calls=5), calling(callee, sleeping)
     again = second.replace(b"\x94\x00\x01", b"\x94\x00\x02", 1)
     script = Script().post(first).post(again).awaited().awaited()
@@ -263,8 +288,7 @@ async def test_two_at_once_share_what_there_is(site: Site) -> None:
 async def test_the_deadline_is_the_callers(opened: Opened) -> None:
     async with opened() as site:
         caller, callee = await pair(site, wall_ms=60, cpu_us=60_000_000)
-        asleep = Script().ask(wire.request(1, "session.sleep", {"ms": 60_000}))
-        script = Script().ask(calling(callee, asleep)).step("spin", 2**31)
+        script = Script().ask(calling(callee, asleep())).step("spin", 2**31)
         ending, _, receipt = await site.end(script, caller)
         assert ending is Ending.DEADLINE_EXCEEDED
         assert receipt.usage.wall_us < 10_000_000
@@ -340,8 +364,7 @@ async def test_a_message_too_large_for_the_callee_never_reaches_it(site: Site) -
 
 async def test_cancelled_with_its_caller(site: Site) -> None:
     caller, callee = await pair(site)
-    asleep = Script().ask(wire.request(1, "session.sleep", {"ms": 60_000}))
-    params = Script().ask(calling(callee, asleep)).params()
+    params = Script().ask(calling(callee, asleep())).params()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(site.host.call, caller, "run", params)
         while site.host.statistics().calls_in_flight < 2:
@@ -352,56 +375,40 @@ async def test_cancelled_with_its_caller(site: Site) -> None:
 
 async def test_a_callee_taken_away_ends_as_revoked(site: Site) -> None:
     caller, callee = await pair(site)
-    asleep = Script().ask(wire.request(1, "session.sleep", {"ms": 60_000}))
-    script = Script().ask(calling(callee, asleep))
-    replies: list[Any] = []
-
-    async def call() -> None:
-        replies.append(await site.host.call(caller, "run", script.params()))
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(call)
-        while site.host.statistics().calls_in_flight < 2:
-            await trio.lowlevel.checkpoint()
-        await site.host.uninstall(callee, end_calls=True)
-    (answer,) = script.responses(replies[0].value)
+    script = Script().ask(calling(callee, asleep()))
+    value = await meanwhile(site, caller, script, lambda: site.host.uninstall(callee, end_calls=True), calls=2)
+    (answer,) = script.responses(value)
     assert (answer[2]["code"], answer[2]["details"]["ending"]) == ("program_failed", "revoked")
+
+
+async def test_a_delegation_is_dead_when_the_call_is_over(site: Site) -> None:
+    caller, callee = await pair(site, grant=())
+    outer = Script().ask(calling(callee, asleep(20), delegate={"storage": {}}))
+    found: list[Any] = []
+
+    async def look() -> None:
+        found.extend(call.session.delegation for call in site.host._calls._in_flight.values())
+
+    await meanwhile(site, caller, outer, look, calls=2)
+    (delegation,) = (each for each in found if each is not None)
+    with pytest.raises(ApiError):
+        delegation.authority.require("storage", 0)
 
 
 async def test_revoked_while_it_waits_the_delegation_is_gone(site: Site) -> None:
     """The callee sleeps; meanwhile the caller's own grant is taken: what was delegated of it is gone at once."""
     caller, callee = await pair(site, grant=())
-    script = Script().ask(wire.request(1, "session.sleep", {"ms": 30})).ask(as_caller("storage.get", {"key": "k"}))
+    script = asleep(PAUSE_MS).ask(as_caller("storage.get", {"key": "k"}))
     outer = Script().ask(calling(callee, script, delegate={"storage": {}}))
-    replies: list[Any] = []
-
-    async def call() -> None:
-        replies.append(await site.host.call(caller, "run", outer.params(), user="alice"))
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(call)
-        while site.host.statistics().calls_in_flight < 2:
-            await trio.lowlevel.checkpoint()
-        await site.host.revoke(caller, "storage")
-    (answer,) = outer.responses(replies[0].value)
-    told = script.responses(answer[3]["value"])
+    value = await meanwhile(site, caller, outer, lambda: site.host.revoke(caller, "storage"), calls=2)
+    told = script.responses(outer.responses(value)[0][3]["value"])
     assert told[1][2]["code"] == "capability_not_granted"
 
 
 async def test_a_revoked_grant_stops_the_next_request_of_a_call_in_flight(stored: Site) -> None:
     app = await stored.install()
-    script = Script().ask(wire.request(1, "session.sleep", {"ms": 30})).ask(put("k", 1)).ask(get("k"))
-    replies: list[Any] = []
-
-    async def call() -> None:
-        replies.append(await stored.host.call(app, "run", script.params(), user="alice"))
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(call)
-        while stored.host.statistics().calls_in_flight < 1:
-            await trio.lowlevel.checkpoint()
-        await stored.host.revoke(app, "storage")
-    answers = script.responses(replies[0].value)
+    script = asleep(PAUSE_MS).ask(put("k", 1)).ask(get("k"))
+    answers = script.responses(await meanwhile(stored, app, script, lambda: stored.host.revoke(app, "storage")))
     assert [answer[2] and answer[2]["code"] for answer in answers] == [
         None, "capability_not_granted", "capability_not_granted",
     ]  # fmt: skip
@@ -409,60 +416,31 @@ async def test_a_revoked_grant_stops_the_next_request_of_a_call_in_flight(stored
 
 async def test_uninstalled_calls_can_be_ended(site: Site) -> None:
     app = await site.install()
-    params = Script().ask(wire.request(1, "session.sleep", {"ms": 60_000})).params()
-    ended: list[CallEnded] = []
-
-    async def call() -> None:
-        try:
-            await site.host.call(app, "run", params)
-        except CallEnded as error:
-            ended.append(error)
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(call)
-        while site.host.statistics().calls_in_flight < 1:
-            await trio.lowlevel.checkpoint()
-        await site.host.uninstall(app, end_calls=True)
-    assert ended[0].ending is Ending.REVOKED
+    error = await meanwhile(site, app, asleep(), lambda: site.host.uninstall(app, end_calls=True))
+    assert error.ending is Ending.REVOKED
 
 
 # ---- what outlives its grants ----------------------------------------------------------------------------------------
 async def test_a_call_that_outlives_its_program_has_no_grants(stored: Site) -> None:
     app = await stored.install()
-    script = Script().ask(wire.request(1, "session.sleep", {"ms": 30})).ask(put("k", 1))
-    replies: list[Any] = []
-
-    async def call() -> None:
-        replies.append(await stored.host.call(app, "run", script.params(), user="alice"))
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(call)
-        while stored.host.statistics().calls_in_flight < 1:
-            await trio.lowlevel.checkpoint()
-        await stored.host.uninstall(app)
-    assert script.responses(replies[0].value)[1][2]["code"] == "capability_not_granted"
+    script = asleep(PAUSE_MS).ask(put("k", 1))
+    answers = script.responses(await meanwhile(stored, app, script, lambda: stored.host.uninstall(app)))
+    assert answers[1][2]["code"] == "capability_not_granted"
 
 
 @pytest.mark.parametrize("how", ["revoke", "install without it"])
 async def test_a_revocation_reaches_calls_of_an_earlier_release(site: Site, how: str) -> None:
     app = await site.install()
     release = bundle(scripted(), app.app_id, code=2)
-    script = Script().ask(wire.request(1, "session.sleep", {"ms": 30})).ask(put("k", 1))
-    replies: list[Any] = []
 
-    async def call() -> None:
-        replies.append(await site.host.call(app, "run", script.params(), user="alice"))
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(call)
-        while site.host.statistics().calls_in_flight < 1:
-            await trio.lowlevel.checkpoint()
+    async def replace() -> None:
+        await site.host.install(release, grant=["payment"] if how == "install without it" else ["storage", "payment"])
         if how == "revoke":
-            await site.host.install(release, grant=["storage", "payment"])
             await site.host.revoke(app, "storage")
-        else:
-            await site.host.install(release, grant=["payment"])
-    assert script.responses(replies[0].value)[1][2]["code"] == "capability_not_granted"
+
+    script = asleep(5 * PAUSE_MS).ask(put("k", 1))
+    answers = script.responses(await meanwhile(site, app, script, replace))
+    assert answers[1][2]["code"] == "capability_not_granted"
 
 
 async def test_callers_inside_leave_half_to_those_outside(site: Site) -> None:

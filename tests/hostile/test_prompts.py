@@ -60,11 +60,13 @@ def shop_of(artifacts: Path) -> Callable[..., Any]:
     """Opens a shop: `async with shop_of(state, clock, cashier)`."""
 
     @asynccontextmanager
-    async def opened(state: Path | None, clock: VirtualClock, cashier: Any = None) -> AsyncIterator[Shop]:
+    async def opened(
+        state: Path | None, clock: VirtualClock, cashier: Any = None, grant: Any = ("storage", "payment")
+    ) -> AsyncIterator[Shop]:
         settings = HostSettings(slots=16, allow_unsigned=True, cache_dir=artifacts)
         async with Host.open(state, settings=settings, cashier=cashier, clock=clock, log_sink=LogLines()) as host:
             site = Site(host, LogLines(), cashier or ScriptedCashier())
-            app = await site.install(calls_per_s=10_000, calls_burst=10_000, payment_hour_count=1_000)
+            app = await site.install(grant=grant, calls_per_s=10_000, calls_burst=10_000, payment_hour_count=1_000)
             yield Shop(site, app, clock)
             site.nothing_left()
 
@@ -159,6 +161,21 @@ async def test_a_prompt_survives_its_host(shop_of: Any, tmp_path: Path) -> None:
         assert await shop.status(order) == ("confirming", None)
         assert await shop.say(token) is Answer.APPROVED
         assert await shop.status(order) == ("succeeded", None)
+
+
+async def test_a_grant_narrowed_by_the_next_host_holds_for_the_prompt_that_is_open(
+    shop_of: Any, tmp_path: Path
+) -> None:
+    clock = VirtualClock()
+    async with shop_of(tmp_path / "state", clock) as shop:
+        await shop.fund()
+        order = await shop.order()
+        await shop.ask("payment.request", order_id=order, wait_ms=0)
+        token = await shop.prompt(order)
+    clock.advance(s=1)
+    async with shop_of(tmp_path / "state", clock, grant={"payment": {"amount_max": 1_249}, "storage": {}}) as shop:
+        assert await shop.say(token) is Answer.APPROVED
+        assert await shop.status(order) == ("closed", "limit")
 
 
 @pytest.mark.parametrize(("how", "reason"), [("revoke", "revoked"), ("uninstall", "uninstalled")])

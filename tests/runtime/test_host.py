@@ -13,6 +13,9 @@ import trio
 import trio.testing
 import wasmtime
 
+from host_api import audit
+from host_api.errors import ApiError, ErrorCode
+from host_api.store import Store
 from runtime import (
     App,
     Bundle,
@@ -331,3 +334,43 @@ async def test_a_payee_is_one_clean_line(payee: str) -> None:
         with pytest.raises(UsageError, match="payee"):
             await host.install(Bundle.from_bytes(pack(SHOP)), grant=["storage"], payee=payee)
         assert host.statistics().programs == 0
+
+
+# ---- a store that refuses --------------------------------------------------------------------------------------------
+class Moody:
+    """A store that says BUSY to writes while it is told to."""
+
+    def __init__(self, store: Store) -> None:
+        self._store, self.refuses = store, False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def write(self, job: Any) -> Any:
+        if self.refuses:
+            raise ApiError(ErrorCode.BUSY, "the disk refused")
+        return await self._store.write(job)
+
+
+async def test_what_the_store_refuses_is_not_installed_and_can_be_uninstalled_again() -> None:
+    shop = Bundle.from_bytes(pack(SHOP))
+    async with Host.open(allow_unsigned=True) as host:
+        host._store = store = Moody(host._store)  # type: ignore[assignment]
+        store.refuses = True
+        with pytest.raises(ApiError):
+            await host.install(shop, grant=["storage"])
+        assert host.statistics().programs == 0
+        store.refuses = False
+        app = await host.install(shop, grant=["storage"])
+        store.refuses = True
+        with pytest.raises(ApiError):
+            await host.uninstall(app)
+        with pytest.raises(NotInstalled):
+            await host.call(app, "catalogue.list")
+        store.refuses = False
+        await host.uninstall(app)
+        assert host.statistics().programs == 0
+        with pytest.raises(NotInstalled):
+            await host.uninstall(app)
+        records = host._store.read(lambda tx: audit.records_after(tx, 0, 9))
+    assert [json.loads(text)["effect"] for _, text in records] == ["program.installed", "program.uninstalled"]

@@ -126,19 +126,19 @@ class Model:
         program, made = self.programs[app], self.made[app, user]
         self.admit_amount(program, wanted)
         recent = sum(at > self.now - HOUR for at in made[-program.limits["payment_hour_count"] - 1 :])
-        if recent >= program.limits["payment_hour_count"]:
-            raise No("limit_exceeded")
         if recent >= program.grants["payment"].get("count", recent + 1):
             raise No("grant_constraint")
+        if recent >= program.limits["payment_hour_count"]:
+            raise No("limit_exceeded")
         wanted.id = self.fresh_id
         self.numbers[app, out_trade_no] = self.orders[wanted.id] = wanted
         made.append(self.now)
         return shown(wanted)
 
     def admit_amount(self, program: Program, order: Order) -> None:
+        self.admit_grant(program.grants["payment"], order, order.amount)
         if order.amount > program.limits["payment_amount"]:
             raise No("limit_exceeded")
-        self.admit_grant(program.grants["payment"], order, order.amount)
 
     def admit_grant(self, grant: dict[str, Any], order: Order, amount: int) -> None:
         if amount > grant.get("amount_max", amount) or order.currency not in grant.get("currencies", CURRENCIES):
