@@ -22,7 +22,7 @@ demo: $(VENV)/.ready
 	$(RUN) sample_programs/demo.py
 
 test: $(VENV)/.test
-	$(RUN) -m pytest --quiet
+	$(RUN) -m pytest --quiet --numprocesses auto --dist loadfile
 
 lint: $(VENV)/.lint
 	$(RUN) -m ruff check .
@@ -41,7 +41,7 @@ soak: $(VENV)/.test
 compat: $(WASMTIMES:%=compat-%)
 
 compat-%: .venv-wasmtime-%/.ready
-	.venv-wasmtime-$*/bin/python -m pytest --quiet $(CORE)
+	.venv-wasmtime-$*/bin/python -m pytest --quiet --numprocesses auto --dist loadfile $(CORE)
 
 clean:
 	rm -rf $(VENV) .venv-wasmtime-* .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build

@@ -22,7 +22,7 @@ from benchmarks.in_process import get
 from benchmarks.measure import quantile, timed
 from runtime import App, Ending, Host, Receipt, Usage, wire
 from runtime.calls import Words
-from runtime.executor.in_process import Outcome
+from runtime.executor.job import Outcome
 from runtime.sandbox.sandbox import Sandbox
 
 WORDS = Words(guests.USER)

@@ -27,6 +27,7 @@ from runtime.broker import Broker
 from runtime.calls import Calls, Words
 from runtime.errors import StartupError
 from runtime.executor.in_process import InProcessExecutor
+from runtime.executor.job import Executor
 from runtime.housekeeping import Housekeeping, fetches, refusals
 from runtime.limits import MIB
 from runtime.modules import Modules, artifact_cache
@@ -45,7 +46,7 @@ class Parts:
     store: Store
     desk: Desk
     services: Services
-    executor: InProcessExecutor
+    executor: Executor
     modules: Modules
     registry: Registry
     calls: Calls

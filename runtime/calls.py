@@ -22,14 +22,13 @@ from runtime import sources, wire
 from runtime.broker import Broker, BrokerCall
 from runtime.deadline import Deadline
 from runtime.errors import Ending, UsageError
-from runtime.executor.in_process import InProcessExecutor, Outcome
+from runtime.executor.job import Executor, Job, Outcome
 from runtime.limits import Limits
 from runtime.modules import Modules
 from runtime.outcomes import being_erased, closed, encoded, ended, named, too_large
 from runtime.receipt import Receipt, Usage
 from runtime.registry import App, Program, Registry, Release
 from runtime.sandbox.fiber import Over
-from runtime.sandbox.pool import Module
 from runtime.sandbox.sandbox import over_deadline
 from runtime.session import CallSession, LogSink
 
@@ -64,7 +63,7 @@ class Calls:
     broker: Broker
 
     def __init__(
-        self, *, registry: Registry, executor: InProcessExecutor, modules: Modules, now_us: Callable[[], int],
+        self, *, registry: Registry, executor: Executor, modules: Modules, now_us: Callable[[], int],
         log_sink: LogSink,
     ) -> None:  # fmt: skip
         self._registry, self._executor, self._modules = registry, executor, modules
@@ -142,7 +141,8 @@ class Calls:
         self._in_flight[call_id] = call
         try:
             module = self._modules.loaded(release.module_sha256) or await self._load(release, call.deadline)
-            outcome = await self._executor.run(module, message, session.limits, call, usage, notification=notification)
+            job = Job(release.app.app_id, release.group, module, message, session.limits, notification)
+            outcome = await self._executor.run(job, call, usage)
         except Over as over:
             outcome = Outcome(ending=over.ending, detail=over.detail, details=over.details)
         finally:
@@ -185,15 +185,15 @@ class Calls:
                 )
         return session
 
-    async def _load(self, release: Release, deadline: Deadline) -> Module:
+    async def _load(self, release: Release, deadline: Deadline) -> Any:
         """The module is not in memory any more: from the cache, or compiled anew, at most to the call's deadline."""
         with deadline.scope():
             return (await self._modules.get(release.wasm, release.limits))[0]
         raise over_deadline(release.limits)
 
-    def has_room(self) -> bool:
+    def has_room(self, group: str) -> bool:
         """A sandbox would be had at once. A call inside another must not wait for one: its caller holds one too."""
-        return self._executor.has_room()
+        return self._executor.has_room(group)
 
     # ---- ending calls ------------------------------------------------------------------------------------------------
     async def cut(self, ending: Ending, why: str, *, app_id: str | None = None, user: str | None = None) -> None:

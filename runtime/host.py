@@ -30,7 +30,7 @@ from runtime.assembly import Parts, open_parts
 from runtime.bundle import Bundle, Keyring, check_policy
 from runtime.calls import Words
 from runtime.errors import Ending, UsageError
-from runtime.executor.in_process import Outcome
+from runtime.executor.job import Outcome
 from runtime.log import logger
 from runtime.modules import memory_bytes
 from runtime.operations import HostOperations

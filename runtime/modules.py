@@ -12,6 +12,7 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import trio
 
@@ -21,7 +22,7 @@ from runtime.sandbox.artifacts import ArtifactCache, Compiled
 from runtime.sandbox.checks import ModuleFacts, check_facts, check_size
 from runtime.sandbox.compiler import compile_module
 from runtime.sandbox.engine import fingerprint
-from runtime.sandbox.pool import ArtifactRefused, Module
+from runtime.sandbox.pool import ArtifactRefused
 from runtime.settings import HostSettings
 
 
@@ -30,7 +31,7 @@ class Modules:
 
     def __init__(
         self,
-        load: Callable[[bytes, ModuleFacts], Module],
+        load: Callable[[bytes, ModuleFacts], Any],
         cache: ArtifactCache,
         *,
         caps: ModuleCaps,
@@ -39,18 +40,18 @@ class Modules:
     ) -> None:
         self._load, self._cache = load, cache
         self._caps, self._limits = caps, compile_limits
-        self._loaded: OrderedDict[str, tuple[Module, int]] = OrderedDict()
+        self._loaded: OrderedDict[str, tuple[Any, int]] = OrderedDict()
         self._loaded_bytes, self._loaded_bytes_max = 0, loaded_bytes_max
         self._compiler = trio.CapacityLimiter(1)
 
-    def loaded(self, sha256: str) -> Module | None:
+    def loaded(self, sha256: str) -> Any:
         """The module if it is in memory: a look-up, on the path of every call."""
         if (found := self._loaded.get(sha256)) is None:
             return None
         self._loaded.move_to_end(sha256)
         return found[0]
 
-    async def get(self, wasm: bytes, limits: Limits) -> tuple[Module, ModuleFacts]:
+    async def get(self, wasm: bytes, limits: Limits) -> tuple[Any, ModuleFacts]:
         """Checks, compiles if need be, and loads. Raises ModuleError or CompileLimitExceeded, whose verdict is kept."""
         check_size(wasm, self._caps)
         sha256 = hashlib.sha256(wasm).hexdigest()
@@ -81,7 +82,7 @@ class Modules:
         self._cache.put(sha256, compiled)
         return compiled
 
-    def _keep(self, sha256: str, compiled: Compiled) -> Module:
+    def _keep(self, sha256: str, compiled: Compiled) -> Any:
         if found := self._loaded.get(sha256):
             return found[0]
         module = self._load(compiled.artifact, compiled.facts)

@@ -118,15 +118,15 @@ class HostOperations:
         return self._store.read(lambda tx: verification.verify(tx, head, progress))
 
     def statistics(self) -> HostStatistics:
-        programs = list(self._registry)
+        programs, executor = list(self._registry), self._executor.status()
         return HostStatistics(
             programs=len(programs),
             calls_in_flight=len(self._calls),
             calls_queued=sum(program.admission.queued for program in programs),
-            sandboxes=self._executor.pool.places,
-            slots=self._executor.pool.slots,
+            sandboxes=executor.sandboxes,
+            slots=executor.slots,
             prompts_open=0 if self._calls.closing else self.prompts.count(),
             fetches=self._services.http.under_way,
-            ticker=self._executor.ticker.kind,
-            sandbox_level="none",
+            ticker=executor.ticker,
+            sandbox_level=executor.sandbox_level,
         )

@@ -12,7 +12,7 @@ import msgspec
 
 from runtime import wire
 from runtime.errors import CALL_ERRORS, CallEnded, Ending, HostBusy, HostClosed, MessageTooLarge, UsageError
-from runtime.executor.in_process import Outcome
+from runtime.executor.job import Outcome
 from runtime.limits import Limits
 from runtime.receipt import Receipt
 

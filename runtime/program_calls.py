@@ -19,7 +19,7 @@ from host_api.program import CallParams
 from runtime import wire
 from runtime.calls import Calls, Inside, Words
 from runtime.errors import Ending, HostBusy, NotInstalled
-from runtime.executor.in_process import Outcome
+from runtime.executor.job import Outcome
 from runtime.limits import Limits, specs
 from runtime.outcomes import failed
 from runtime.registry import Program, Registry
@@ -87,7 +87,7 @@ class ProgramCalls:
     def _enter(self, program: Program) -> None:
         """Takes a place in its program's admission, which `Calls.admitted` gives back."""
         try:
-            entered = self._calls.has_room() and program.admission.enter_at_once(
+            entered = self._calls.has_room(program.release.group) and program.admission.enter_at_once(
                 self._calls.broker.now_us(), program.release.memory_bytes
             )
         except HostBusy:

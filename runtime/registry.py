@@ -55,6 +55,8 @@ class Release:
     config: Mapping[str, Any]
     takes_events: bool
     """Its manifest says that `hostel_handle` takes notifications of events."""
+    group: str = "unreviewed"
+    """Programs of different groups never share a worker: the trust level, or the program alone."""
 
 
 class Program:

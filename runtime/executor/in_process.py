@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
 import trio
 
 from runtime.errors import Ending
-from runtime.limits import Limits
+from runtime.executor.job import ExecutorStatus, Job, Outcome
 from runtime.log import logger
 from runtime.receipt import Usage
+from runtime.sandbox.checks import ModuleFacts
 from runtime.sandbox.fiber import Over
-from runtime.sandbox.pool import Facts, Module, Pool
+from runtime.sandbox.pool import Module, Pool
 from runtime.sandbox.proof import prove
 from runtime.sandbox.sandbox import HostSide, Sandbox, over_deadline
 from runtime.sandbox.ticker import open_ticker
@@ -27,15 +27,6 @@ THREADS = 2
 """Guests that run long, at once, off the trio thread; others take turns."""
 
 _log = logger("executor")
-
-
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How a call ended. `response` is there for `completed` only; `detail` is safe to log and show."""
-
-    ending: Ending
-    response: bytes = b""
-    detail: str = ""
-    details: dict[str, Any] = {}
 
 
 class InProcessExecutor:
@@ -55,28 +46,22 @@ class InProcessExecutor:
             raise
         trio.lowlevel.add_instrument(self.ticker)
 
-    def load(self, artifact: bytes, facts: Facts) -> Module:
+    def load(self, artifact: bytes, facts: ModuleFacts) -> Module:
         """An authenticated artifact becomes a module that can run. 0.1–0.2 ms for a small one."""
         return self.pool.load(artifact, facts)
 
     @trio.lowlevel.enable_ki_protection
-    async def run(
-        self,
-        module: Module,
-        message: bytes,
-        limits: Limits,
-        host: HostSide,
-        usage: Usage,
-        *,
-        notification: bool = False,
-    ) -> Outcome:
+    async def run(self, job: Job, host: HostSide, usage: Usage) -> Outcome:
         """One message in a fresh sandbox. Cancelled at any point, the guest is dropped and its slot given back."""
+        limits = job.limits
         if not self.has_room() and not await self._wait_for_slot(host):
             return self._over(over_deadline(limits))
         fiber = self.pool.take_place()
-        sandbox = Sandbox(fiber, module, limits, host, usage, self.ticker, self._threads, self._now_us)
+        sandbox = Sandbox(fiber, job.module, limits, host, usage, self.ticker, self._threads, self._now_us)
         try:
-            return Outcome(ending=Ending.COMPLETED, response=await sandbox.handle(message, notification=notification))
+            return Outcome(
+                ending=Ending.COMPLETED, response=await sandbox.handle(job.message, notification=job.notification)
+            )
         except Over as over:
             return self._over(over)
         except Exception as error:  # a bug of ours: the call is over, the host is not
@@ -88,9 +73,15 @@ class InProcessExecutor:
                 self._promised += 1
                 self._waiting.unpark()
 
-    def has_room(self) -> bool:
-        """A slot would be had without waiting."""
+    def has_room(self, group: str = "") -> bool:
+        """A slot would be had without waiting. All groups share this process."""
         return self.pool.places + self._promised < self.pool.slots
+
+    def status(self) -> ExecutorStatus:
+        return ExecutorStatus(
+            placement="in_process", sandbox_level="none", ticker=self.ticker.kind, slots=self.pool.slots,
+            sandboxes=self.pool.places,
+        )  # fmt: skip
 
     async def _wait_for_slot(self, host: HostSide) -> bool:
         """All slots are taken: first come, first served, at most to the call's deadline. True: one is promised."""

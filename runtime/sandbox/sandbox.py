@@ -90,7 +90,7 @@ class Sandbox:
         host: HostSide,
         usage: Usage,
         ticker: Ticker,
-        threads: trio.CapacityLimiter,
+        threads: trio.CapacityLimiter | None,
         now_us: Callable[[], int],
     ) -> None:
         self.fiber, self.module, self.limits, self.host, self.usage = fiber, module, limits, host, usage
@@ -218,17 +218,17 @@ class Sandbox:
         if self.host.deadline.expired():
             raise over_deadline(self.limits)
         try:
-            if self._cpu_ns >= FIRST_SLICE_NS:
-                return await self._elsewhere()
+            if self._threads is not None and self._cpu_ns >= FIRST_SLICE_NS:
+                return await self._elsewhere(self._threads)
             await trio.lowlevel.checkpoint()
         finally:
             self._began = billed_ns()
             self._budget()
         return self._slice()
 
-    async def _elsewhere(self) -> bool:
+    async def _elsewhere(self, threads: trio.CapacityLimiter) -> bool:
         with self._ticker.elsewhere():
-            return await trio.to_thread.run_sync(self._turn, limiter=self._threads)
+            return await trio.to_thread.run_sync(self._turn, limiter=threads)
 
     def _turn(self) -> bool:
         """Slices in a thread of its own, without the GIL. Ends when there is something to do in the trio thread."""

@@ -11,11 +11,11 @@ from tests.style.source import SHIPPED, Source, sources
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(names.split())
     for names in (
-        "errors limits receipt log wire deadline sources",
+        "errors limits receipt log wire deadline sources jail",
         "bundle sandbox verification",
         "session settings signed_head",
         "admission testing pushes",
-        "broker executor registry modules housekeeping",
+        "broker executor registry modules housekeeping journal metrics",
         "outcomes",
         "calls",
         "program_calls",
@@ -23,6 +23,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "operations",
         "host",
         "blocking",
+        "control",
+        "client",
         "daemon",
         "cli",
     )
