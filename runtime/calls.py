@@ -57,6 +57,20 @@ class Inside:
     delegated: Authority | None
 
 
+class Flight(NamedTuple):
+    """A call in flight: what ending it takes."""
+
+    program: Program
+    release: Release
+    call: BrokerCall
+    method: str
+    began_ns: int
+
+
+NO_OUTCOME = Outcome(ending=Ending.CANCELLED)
+"""Of a call that whoever awaited it gave up."""
+
+
 class Calls:
     """The calls of one host. Used from the trio thread only. `broker` is set once the services are made."""
 
@@ -133,33 +147,48 @@ class Calls:
         inside: Inside | None = None,
     ) -> tuple[Outcome, Receipt]:
         """The call itself, for whom `program.admission` has let in; the place is given back here."""
-        call_id = self._ids()
-        usage = Usage(message_in_bytes=len(message))
-        began = time.perf_counter_ns()
-        session = self._session(release, program, call_id, words, usage, inside)
-        call = self.broker.open(session)
-        self._in_flight[call_id] = call
+        flight = self._begin(program, release, method, len(message), words, inside)
+        session = flight.call.session
+        outcome = NO_OUTCOME
         try:
-            module = self._modules.loaded(release.module_sha256) or await self._load(release, call.deadline)
+            module = self._modules.loaded(release.module_sha256) or await self._load(release, session.deadline)
             job = Job(release.app.app_id, release.group, module, message, session.limits, notification)
-            outcome = await self._executor.run(job, call, usage)
+            outcome = await self._executor.run(job, flight.call, session.usage)
         except Over as over:
             outcome = Outcome(ending=over.ending, detail=over.detail, details=over.details)
         finally:
-            del self._in_flight[call_id]
-            call.close()
-            usage.wall_us = (time.perf_counter_ns() - began) // 1_000
-            program.admission.leave(release.memory_bytes, usage.cpu_us)
-            if session.delegation is not None:
-                session.delegation.authority.narrow(NO_GRANTS)
-                session.delegation = None
-            if not self._ended.is_set():
-                self._ended.set()
+            ended = self._end(flight, outcome)
+        return ended
+
+    def _begin(
+        self, program: Program, release: Release, method: str, message_bytes: int, words: Words, inside: Inside | None
+    ) -> Flight:
+        """A call is in flight from here to `_end`."""
+        call_id = self._ids()
+        usage = Usage(message_in_bytes=message_bytes)
+        began = time.perf_counter_ns()
+        call = self.broker.open(self._session(release, program, call_id, words, usage, inside))
+        self._in_flight[call_id] = call
+        return Flight(program, release, call, method, began)
+
+    def _end(self, flight: Flight, outcome: Outcome) -> tuple[Outcome, Receipt]:
+        """The call is over, however it ended: its place is given back, and nothing of it can ask for anything."""
+        program, release, call, method, began = flight
+        session, usage = call.session, call.session.usage
+        del self._in_flight[session.call_id]
+        call.close()
+        usage.wall_us = (time.perf_counter_ns() - began) // 1_000
         usage.message_out_bytes = len(outcome.response)
+        program.admission.leave(release.memory_bytes, usage.cpu_us)
+        if session.delegation is not None:
+            session.delegation.authority.narrow(NO_GRANTS)
+            session.delegation = None
+        if not self._ended.is_set():
+            self._ended.set()
         if call.cut_as is not None and outcome.ending is Ending.DEADLINE_EXCEEDED:
             outcome = Outcome(ending=call.cut_as, detail=call.cut_why)
         return outcome, Receipt(
-            call_id=call_id, app_id=release.app.app_id, release=release.app.release_name, method=method,
+            call_id=session.call_id, app_id=release.app.app_id, release=release.app.release_name, method=method,
             ending=outcome.ending, usage=usage,
         )  # fmt: skip
 
