@@ -20,7 +20,9 @@ from benchmarks import (
     kill,
     many_programs,
     payments,
+    registry,
     suspended,
+    workers,
 )
 from benchmarks.measure import FULL, QUICK, Scale
 from benchmarks.report import Row, machine, show, write
@@ -35,8 +37,10 @@ SUBJECTS: Mapping[str, Subject] = {
     "many_programs": many_programs.rows,
     "cpu_budget": cpu_budget.rows,
     "payments": payments.rows,
+    "registry": registry.rows,
     "kill": kill.rows,
     "suspended": suspended.rows,
+    "workers": workers.rows,
 }
 
 

@@ -88,14 +88,19 @@ def acknowledge() -> bytes:
     return bytes(wasmtime.wat2wasm(_ACKNOWLEDGE))
 
 
-def bundle(name: str, wasm: bytes, *, asks: Iterable[str] = GRANT, events: bool = False) -> Bundle:
-    """A program that asks for these capabilities, and for events if so."""
+def archive(name: str, wasm: bytes, *, asks: Iterable[str] = GRANT, events: bool = False) -> bytes:
+    """The bundle of a program that asks for these capabilities, and for events if so."""
     manifest = {
         "app_id": f"org.example.{name}", "name": name, "version": {"name": "1.0.0", "code": 1},
         "req_permissions": [{"name": capability, "reason": "to be measured"} for capability in asks],
         "program": {"module": "program.wasm", "events": events},
     }  # fmt: skip
-    return Bundle.from_bytes(pack_contents({"manifest.json": msgspec.json.encode(manifest), "program.wasm": wasm}))
+    return pack_contents({"manifest.json": msgspec.json.encode(manifest), "program.wasm": wasm})
+
+
+def bundle(name: str, wasm: bytes, *, asks: Iterable[str] = GRANT, events: bool = False) -> Bundle:
+    """As `archive`, read."""
+    return Bundle.from_bytes(archive(name, wasm, asks=asks, events=events))
 
 
 async def install(

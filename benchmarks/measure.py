@@ -39,11 +39,13 @@ class Scale:
     suspended: int
     kills: int
     """Hosts killed in the middle of their work."""
+    installed: int = 20_000
+    """Programs in a large registry."""
 
 
-FULL = Scale(rounds=7, calls=3_000, spins=30, programs=200, suspended=1_500, kills=50)
+FULL = Scale(rounds=7, calls=3_000, spins=30, programs=200, suspended=1_500, kills=50, installed=1_000_000)
 QUICK = Scale(rounds=3, calls=1_000, spins=15, programs=200, suspended=1_500, kills=10)
-TINY = Scale(rounds=1, calls=4, spins=2, programs=3, suspended=8, kills=1)
+TINY = Scale(rounds=1, calls=4, spins=2, programs=3, suspended=8, kills=1, installed=50)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,8 +62,7 @@ async def one_call(step: Steps, host: Host, app: App) -> None:
     """Calls.run, with the clock between the steps."""
     step(_NOTHING, lambda: None)
     message = step("host: encode the message", wire.request, 1, "storage.get", {"key": "k"})
-    program = step("host: find the program", host._registry.find, app)
-    release = program.release
+    program, release = step("host: find the program", host._registry.find, app)
     memory = release.memory_bytes
     now_us = step("host: the store's time", host._store.now_us)
     step("host: admission, enter", program.admission.enter_now, now_us, memory)
@@ -125,8 +124,7 @@ def _poll(step: Steps, name: str, sandbox: Sandbox) -> None:
 def broker_steps(step: Steps, host: Host, app: App) -> None:
     """What is inside `hostcalls: call`: the broker's answer, whole and by its parts."""
     step(_NOTHING, lambda: None)
-    program = host._registry.find(app)
-    release = program.release
+    program, release = host._registry.find(app)
     session = host._calls._session(release, program, "0" * 32, WORDS, Usage(), None)
     call = host._calls.broker.open(session)
     response = step("broker: answer, whole", call.answer, MESSAGE)

@@ -4,6 +4,7 @@
 
 - host_api/api.schema.json: the JSON Schema of the host API, which the wheel carries too;
 - docs/reference.md: a page of it;
+- docs/control.schema.json and docs/control.md: the same of the control protocol;
 - docs/protocol.md: its tables, each between `<!-- generated: name -->` and `<!-- /generated -->`; the text around them
   is written by hand.
 
@@ -24,6 +25,7 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from docs.control_page import control_page  # noqa: E402
 from docs.reference_page import link, reference_page, table  # noqa: E402
 from host_api import schema  # noqa: E402
 from host_api.capability import CAPABILITIES  # noqa: E402
@@ -32,11 +34,19 @@ from host_api.field_docs import field_docs  # noqa: E402
 from host_api.services import METHODS  # noqa: E402
 from host_api.session import API_LEVEL  # noqa: E402
 from runtime import errors, wire  # noqa: E402
+from runtime.control import frames  # noqa: E402
+from runtime.control import schema as control_schema  # noqa: E402
+from runtime.control.methods import BY_NAME  # noqa: E402
+from runtime.control.methods import METHODS as CONTROL_METHODS  # noqa: E402
+from runtime.daemon.config_text import example  # noqa: E402
 from runtime.errors import CALL_ERRORS, CallEnded, Ending, HostelError  # noqa: E402
 from runtime.limits import CompileLimits, Limits, ModuleCaps, specs  # noqa: E402
 
 PROTOCOL: Final = ROOT / "docs/protocol.md"
 REFERENCE: Final = ROOT / "docs/reference.md"
+CONFIGURATION: Final = ROOT / "docs/hostel.toml"
+CONTROL: Final = ROOT / "docs/control.md"
+CONTROL_SCHEMA: Final = ROOT / "docs/control.schema.json"
 SCHEMA: Final = ROOT / "host_api" / "api.schema.json"
 _BLOCK: Final = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
 
@@ -158,6 +168,29 @@ def exchange() -> str:
     return "```\n" + "".join(f"{code}  {told}\n" for code, told in lines) + "```\n"
 
 
+def control_exchange() -> str:
+    """One exchange of the control protocol, byte for byte: what a client sends and what it is sent."""
+    method = BY_NAME["ping"]
+    requests = ((1, "hello", {"client": "example 1"}), (2, method.name, {"$deadline_ms": 1000}))
+    lines = []
+    for msgid, name, params in requests:
+        sent = frames.frame(wire.request(msgid, name, params))
+        lines.append(f"{sent[:4].hex()} {sent[4:].hex()}  → [0, {msgid}, {_json(name)}, {_json(params)}]")
+    for msgid, result in ((1, BY_NAME["hello"].answer), (2, method.answer)):
+        sent = frames.frame(wire.response(msgid, dict(result)))
+        lines.append(f"{sent[:4].hex()} {sent[4:].hex()}  ← [1, {msgid}, nil, {_json(result)}]")
+    return "```\n" + "\n".join(lines) + "\n```\n"
+
+
+def control_methods() -> str:
+    """Which there are, and for whom."""
+    rows = (
+        (link(m.name, "control.md"), m.role or "every", "streams" if m.stream else "", m.summary)
+        for m in CONTROL_METHODS
+    )
+    return table("method | role | | what it does", rows)
+
+
 def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
@@ -170,6 +203,8 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "methods": methods,
     "capabilities": capabilities,
     "exchange": exchange,
+    "control_exchange": control_exchange,
+    "control_methods": control_methods,
     "limits": lambda: _limits(Limits),
     "module_caps": lambda: _limits(ModuleCaps),
     "compile_limits": lambda: _limits(CompileLimits),
@@ -183,11 +218,15 @@ def generated(text: str) -> str:
 
 def documents() -> dict[Path, bytes]:
     """Every generated file as the code says it."""
+    control = control_schema.document(CONTROL_METHODS, field_docs=field_docs)
     document = schema.document(METHODS, api_level=API_LEVEL, field_docs=field_docs)
     return {
         SCHEMA: schema.encoded(document),
         REFERENCE: reference_page(document).encode(),
+        CONTROL_SCHEMA: schema.encoded(control),
+        CONTROL: control_page(control).encode(),
         PROTOCOL: generated(PROTOCOL.read_text(encoding="utf-8")).encode(),
+        CONFIGURATION: example().encode(),
     }
 
 

@@ -42,6 +42,7 @@ class ErrorCode(Enum):
     PROGRAM_FAILED = (170, False, "the program that was called gave no result; details say how it ended")
     ADDRESS_REFUSED = (171, False, "only public addresses are fetched from")
     FETCH_FAILED = (172, True, "the other side could not be reached or broke off; try again later")
+    REENTRANT_CALL = (173, False, "a resident program is called again only when its own call is over")
     UNKNOWN_OUTCOME = (180, True, "query before trying again: it may have happened")
     BUSY = (190, True, "wait retry_after_ms")
     INTERNAL = (199, True, "a fault of the host; details carry the incident id")

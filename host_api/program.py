@@ -69,6 +69,7 @@ CALL: Final = Method(
         ErrorCode.LIMIT_EXCEEDED,
         ErrorCode.NOT_FOUND,
         ErrorCode.PROGRAM_FAILED,
+        ErrorCode.REENTRANT_CALL,
         ErrorCode.BUSY,
     ),
     waits=True,

@@ -116,6 +116,8 @@ def type_words(schema: Mapping[str, Any]) -> str:
         name: str = schema["$ref"].removeprefix("#/$defs/")
         return {"wire.value": "any value", "wire.bytes": "bytes"}.get(name, name)
     match schema["type"]:
+        case "array" if "prefixItems" in schema:
+            return f"list of {', '.join(map(type_words, schema['prefixItems']))}"
         case "array":
             return f"list of {type_words(schema['items'])}"
         case "object":

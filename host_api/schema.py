@@ -15,7 +15,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
 import msgspec.inspect as types
@@ -44,7 +44,7 @@ _NIL: Final[Schema] = {"type": "null"}
 
 def document(methods: Sequence[Method[Any, Any]], *, api_level: int, field_docs: FieldDocs) -> Schema:
     """Raises TypeError for a declared type that has no form on the wire."""
-    structs = _Structs(methods, field_docs)
+    structs = Structs(methods, field_docs)
     messages: Schema = {}
     for method in methods:
         messages |= _messages(method, structs)
@@ -76,7 +76,7 @@ def _array(*items: Schema) -> Schema:
     return {"type": "array", "prefixItems": list(items), "items": False, "minItems": len(items)}
 
 
-def _messages(method: Method[Any, Any], structs: _Structs) -> Schema:
+def _messages(method: Method[Any, Any], structs: Structs) -> Schema:
     """The three messages of a method."""
     name, params, result = method.name, structs.ref(method.params), structs.ref(method.result)
     answers = [_array({"const": 1}, _ref(_MSGID), _NIL, result), _array({"const": 1}, _ref(_MSGID), _ref(_ERROR), _NIL)]
@@ -88,7 +88,6 @@ def _messages(method: Method[Any, Any], structs: _Structs) -> Schema:
 
 
 def _envelope(methods: Sequence[Method[Any, Any]]) -> Schema:
-    scalars = [{"type": kind} for kind in ("null", "boolean", "number", "string")]
     error = {
         "code": {"type": "string", "description": "One of x-errors; a newer host may answer others."},
         "message": {"type": "string", "description": "One line for a developer."},
@@ -96,6 +95,19 @@ def _envelope(methods: Sequence[Method[Any, Any]]) -> Schema:
         "retry_after_ms": {"anyOf": [{"type": "integer", "minimum": 0}, _NIL]},
         "details": {"type": "object", "description": "The numbers: limit, value, what was used, where it is."},
     }
+    return {
+        **values("The guest's own number."),
+        _ERROR: {"description": "The host said no; the guest lives.", "type": "object", "properties": error,
+                 "required": list(error)},
+        "wire.request": {"anyOf": [_ref(f"{method.name}.request") for method in methods]},
+        "wire.notification": {"anyOf": [_ref(f"{method.name}.notification") for method in methods]},
+        "wire.response": {"anyOf": [_ref(f"{method.name}.response") for method in methods]},
+    }  # fmt: skip
+
+
+def values(msgid: str) -> Schema:
+    """What stands for any value, for bytes and for a message's number, whose meaning is `msgid`."""
+    scalars = [{"type": kind} for kind in ("null", "boolean", "number", "string")]
     return {
         _VALUE: {
             "description": "Any value of the wire: whole numbers of int64 or uint64, floats finite, keys texts.",
@@ -113,17 +125,12 @@ def _envelope(methods: Sequence[Method[Any, Any]]) -> Schema:
             "required": ["$base64"],
             "additionalProperties": False,
         },
-        _MSGID: {"description": "The guest's own number.", "type": "integer", "minimum": 0, "maximum": 2**32 - 1},
-        _ERROR: {"description": "The host said no; the guest lives.", "type": "object", "properties": error,
-                 "required": list(error)},
-        "wire.request": {"anyOf": [_ref(f"{method.name}.request") for method in methods]},
-        "wire.notification": {"anyOf": [_ref(f"{method.name}.notification") for method in methods]},
-        "wire.response": {"anyOf": [_ref(f"{method.name}.response") for method in methods]},
-    }  # fmt: skip
+        _MSGID: {"description": msgid, "type": "integer", "minimum": 0, "maximum": 2**32 - 1},
+    }
 
 
 # ---- what is no schema -----------------------------------------------------------------------------------------------
-def _told(method: Method[Any, Any], structs: _Structs) -> Schema:
+def _told(method: Method[Any, Any], structs: Structs) -> Schema:
     return {
         "summary": method.summary,
         "capability": method.capability,
@@ -158,15 +165,26 @@ def _error(code: ErrorCode, methods: Sequence[Method[Any, Any]]) -> Schema:
     return {"number": code.number, "retryable": code.retryable, "cure": code.cure, "answered_by": by}
 
 
+class Declared(Protocol):
+    """What there is to define of a method."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def params(self) -> type: ...
+    @property
+    def result(self) -> type: ...
+
+
 # ---- types -----------------------------------------------------------------------------------------------------------
-class _Structs:
+class Structs:
     """The structs that methods take and give: each defined once, under a name that says whose it is.
 
     What is taken is closed, also where it is given as well; what is only given stays open, as later releases may add to
     it.
     """
 
-    def __init__(self, methods: Sequence[Method[Any, Any]], field_docs: FieldDocs) -> None:
+    def __init__(self, methods: Sequence[Declared], field_docs: FieldDocs) -> None:
         self.definitions: Schema = {}
         self._field_docs = field_docs
         used = Counter(struct for method in methods for struct in (method.params, method.result))
@@ -192,15 +210,17 @@ class _Structs:
 
     def _struct(self, struct: type) -> Schema:
         info = types.type_info(struct)
-        if not isinstance(info, types.StructType) or info.array_like or info.tag_field:
+        if isinstance(info, types.StructType) and (info.array_like or info.tag_field):
             raise TypeError(f"{struct.__name__} is no plain struct")
+        if not isinstance(info, types.StructType | types.DataclassType):
+            raise TypeError(f"{struct.__name__} is no struct")
         told = " ".join((struct.__dict__.get("__doc__") or "").split())
         docs = self._field_docs(struct)
         made: Schema = {"description": told} if told else {}
         made["type"] = "object"
         made["properties"] = {field.encode_name: self._field(field, docs.get(field.name, "")) for field in info.fields}
         made["required"] = [field.encode_name for field in info.fields if field.required]
-        if info.forbid_unknown_fields and self._taken:
+        if isinstance(info, types.StructType) and info.forbid_unknown_fields and self._taken:
             made["additionalProperties"] = False
         return made
 
@@ -220,8 +240,10 @@ class _Structs:
         match kind:
             case types.Metadata(type=inner, extra_json_schema=extra):
                 return {**(extra or {}), **self._type(inner)}
-            case types.StructType(cls=struct):
+            case types.StructType(cls=struct) | types.DataclassType(cls=struct):
                 return self.ref(struct)
+            case types.TupleType(item_types=items):
+                return _array(*(self._type(item) for item in items))
             case types.UnionType(types=parts):
                 return {"anyOf": [self._type(part) for part in parts]}
             case types.ListType(item_type=item) | types.VarTupleType(item_type=item):

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from host_api import idempotency, log, program, session, storage_methods
 from host_api.contract import Bound, Clock, Codec, Method
-from host_api.erasure.service import Erasure
+from host_api.erasure.service import Erasure, Journal
 from host_api.events import delivery
 from host_api.events import methods as event_methods
 from host_api.events.service import EventService
@@ -85,6 +85,8 @@ class Sources:
     """128 random bits as text."""
     new_salt: Callable[[], bytes]
     """See `audit.subject`."""
+    journal: Journal | None = None
+    """What is kept of calls beside the store, for erasures to reach."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +165,9 @@ def build(
         notices=Notices(store=store),
         announcer=announcer,
         http=http,
-        erasure=Erasure(store=store, codec=sources.codec, cache=storage, new_id=sources.new_id, new_salt=new_salt),
+        erasure=Erasure(
+            store=store, codec=sources.codec, cache=storage, journal=sources.journal, new_id=sources.new_id,
+            new_salt=new_salt,
+        ),
         sweeps=(sweep.sweep, desk.sweep, notices.prune, delivery.prune, idempotency.prune),
     )

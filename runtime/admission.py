@@ -1,4 +1,5 @@
-"""Who may begin a call now: rates, calls at once, memory of live sandboxes, and the queue. One `Admission` a program.
+"""Who may begin a call now: rates, calls at once, memory of live sandboxes, and the queue. One `Admission` a program,
+one `Shared` for all programs of a developer.
 
 What lives here: the arithmetic of rates (pure) and the bounded first-come-first-served queue. A call that does not fit
 now waits in the queue; one that does not fit there is refused at once with `HostBusy` and when to try again.
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 import trio
 
 from runtime.errors import HostBusy, HostelError
-from runtime.limits import Limits
+from runtime.limits import DeveloperLimits, Limits, specs
 from runtime.session import Holdings
 
 
@@ -29,9 +30,9 @@ class Rate:
         self._per_s, self._burst = per_s, burst * 1_000_000
         self._earned_at = 0
 
-    def change(self, per_s: int, burst: int) -> None:
-        """Other numbers from now on; what was used stays used."""
-        self._earned_at = self._earned_at * per_s // self._per_s
+    def change(self, per_s: int, burst: int, now_us: int) -> None:
+        """Other numbers from then on; units that were used stay used, and come back at the new rate."""
+        self._earned_at = max(0, self._earned_at - now_us * self._per_s) + now_us * per_s
         self._per_s, self._burst = per_s, burst * 1_000_000
 
     def ready_in_us(self, now_us: int) -> int:
@@ -42,6 +43,10 @@ class Rate:
     def is_half_left(self, now_us: int) -> bool:
         """At least half of what may be taken at once is there."""
         return self._earned_at + self._burst // 2 <= now_us * self._per_s + self._burst
+
+    def is_full(self, now_us: int) -> bool:
+        """Nothing of what was taken is missing any more: to forget it changes nothing."""
+        return self._earned_at <= now_us * self._per_s
 
     def take(self, units: int, now_us: int) -> None:
         """May take more than there is: what was used is used, and is waited for by who comes next."""
@@ -57,34 +62,105 @@ class _Waiter:
     refused: HostelError | None = None
 
 
+class Shared:
+    """What the programs of one developer use together. Their calls wait in the programs' own queues; whenever one ends,
+    those who wait are asked in the order in which they began to."""
+
+    def __init__(self, developer: str, limits: DeveloperLimits) -> None:
+        self.developer, self.limits = developer, limits
+        self.calls = Rate(limits.calls_per_s, limits.calls_burst)
+        self.cpu = Rate(limits.cpu_us_per_s, limits.cpu_burst_us)
+        self.now_us = 0
+        """Of the last call that came."""
+        self.programs = 0
+        """Those in memory."""
+        self.in_flight = 0
+        self.live_memory_bytes = 0
+        self.waiting: dict[Admission, None] = {}
+
+    def set_limits(self, limits: DeveloperLimits) -> None:
+        """From now on; what was used stays used."""
+        if limits == self.limits:
+            return
+        self.limits = limits
+        self.calls.change(limits.calls_per_s, limits.calls_burst, self.now_us)
+        self.cpu.change(limits.cpu_us_per_s, limits.cpu_burst_us, self.now_us)
+        self.admit()
+
+    def fits(self, memory_bytes: int) -> bool:
+        limits = self.limits
+        if not self.in_flight:  # one call fits always, or it would wait for ever
+            return True
+        return (
+            self.in_flight < limits.calls_in_flight
+            and self.live_memory_bytes + memory_bytes <= limits.live_memory_bytes
+        )
+
+    def add(self, calls: int, memory_bytes: int) -> None:
+        """Calls that began; below 0: that ended."""
+        self.in_flight += calls
+        self.live_memory_bytes += memory_bytes
+
+    def admit(self) -> None:
+        """Lets in who waits and fits now, one call of each program in turn."""
+        took = True
+        while took and self.in_flight < self.limits.calls_in_flight:
+            took = False
+            for admission in list(self.waiting):
+                if admission.admit(at_most=1):
+                    took = True
+                    if admission in self.waiting:  # it waits on, at the end of the line
+                        del self.waiting[admission]
+                        self.waiting[admission] = None
+
+    def is_idle(self, now_us: int) -> bool:
+        return not self.in_flight and self.calls.is_full(now_us) and self.cpu.is_full(now_us)
+
+
 class Admission:
     """One program's calls. Every `enter` that returned is followed by one `leave`."""
 
-    def __init__(self, limits: Limits, holdings: Holdings) -> None:
-        self._limits, self._holdings = limits, holdings
-        self._calls = Rate(limits.calls_per_s, limits.calls_burst)
-        self._cpu = Rate(limits.cpu_us_per_s, limits.cpu_burst_us)
-        self._now_us = 0
+    def __init__(self, limits: Limits, holdings: Holdings, shared: Shared | None = None) -> None:
+        """`shared`: with the other programs of its developer; None for a program that nobody owns."""
+        self._limits, self._holdings, self._shared = limits, holdings, shared
+        if shared is not None:
+            shared.programs += 1
+        self.calls = Rate(limits.calls_per_s, limits.calls_burst)
+        self.cpu = Rate(limits.cpu_us_per_s, limits.cpu_burst_us)
+        self.now_us = 0
         self._queue: deque[_Waiter] = deque()
         self._closed: HostelError | None = None
         self.in_flight = 0
         self.live_memory_bytes = 0
+        self.kept = 0
+        """Resident sandboxes that are idle; their memory counts as live."""
 
     @property
     def queued(self) -> int:
         return len(self._queue)
+
+    def has_place(self, memory_bytes: int) -> bool:
+        """`enter_now` would not give False."""
+        return not self._queue and self._fits(memory_bytes)
 
     def enter_now(self, now_us: int, memory_bytes: int) -> bool:
         """Takes a place if there is one; False: `wait` in the queue. Raises HostBusy if the program is over a rate,
         and what it was closed with."""
         if self._closed is not None:
             raise self._closed
-        if ready_us := self._calls.ready_in_us(now_us):
-            raise self._over_rate("calls_per_s", ready_us)
-        if ready_us := self._cpu.ready_in_us(now_us):
-            raise self._over_rate("cpu_us_per_s", ready_us)
-        self._calls.take(1, now_us)
-        self._now_us = now_us
+        if ready_us := self.calls.ready_in_us(now_us):
+            raise _over_rate(self._limits, "calls_per_s", ready_us)
+        if ready_us := self.cpu.ready_in_us(now_us):
+            raise _over_rate(self._limits, "cpu_us_per_s", ready_us)
+        if (shared := self._shared) is not None:
+            if ready_us := shared.calls.ready_in_us(now_us):
+                raise _over_rate(shared.limits, "calls_per_s", ready_us)
+            if ready_us := shared.cpu.ready_in_us(now_us):
+                raise _over_rate(shared.limits, "cpu_us_per_s", ready_us)
+            shared.calls.take(1, now_us)
+            shared.now_us = now_us
+        self.calls.take(1, now_us)
+        self.now_us = now_us
         if self._queue or not self._fits(memory_bytes):
             return False
         self._take(memory_bytes)
@@ -95,8 +171,9 @@ class Admission:
         callers may: it has half of both bursts. False: nothing was taken."""
         if self._queue or not self._fits(memory_bytes):
             return False
-        if not (self._calls.is_half_left(now_us) and self._cpu.is_half_left(now_us)):
-            return False
+        for rates in (self, self._shared):
+            if rates is not None and not (rates.calls.is_half_left(now_us) and rates.cpu.is_half_left(now_us)):
+                return False
         return self.enter_now(now_us, memory_bytes)
 
     async def wait(self, memory_bytes: int, message_bytes: int) -> None:
@@ -120,6 +197,8 @@ class Admission:
             )  # fmt: skip
         waiter = _Waiter(memory_bytes, trio.Event())
         self._queue.append(waiter)
+        if self._shared is not None:
+            self._shared.waiting.setdefault(self)
         try:
             await waiter.admitted.wait()
         except trio.Cancelled:
@@ -127,6 +206,7 @@ class Admission:
                 self.leave(memory_bytes, 0)
             elif waiter in self._queue:
                 self._queue.remove(waiter)
+                self.admit()  # behind it there may be who fits
             raise
         finally:
             self._holdings.release(message_bytes)
@@ -137,16 +217,57 @@ class Admission:
         """Gives the place back, charges the CPU time (as of the last `enter_now`), and lets in who fits now."""
         self.in_flight -= 1
         self.live_memory_bytes -= memory_bytes
-        self._cpu.take(cpu_us, self._now_us)
+        self.cpu.take(cpu_us, self.now_us)
+        shared = self._shared
+        if shared is not None:
+            shared.add(-1, -memory_bytes)
+            shared.cpu.take(cpu_us, shared.now_us)
+        if shared is not None and shared.waiting:
+            shared.admit()
         if self._queue:
-            self._admit()
+            self.admit()
+
+    def keep(self, memory_bytes: int) -> None:
+        """A sandbox stays alive without a call in it."""
+        self.kept += 1
+        self.live_memory_bytes += memory_bytes
+
+    def unkeep(self, memory_bytes: int) -> None:
+        """It has a call in it again, or is gone."""
+        self.kept -= 1
+        self.live_memory_bytes -= memory_bytes
 
     def set_limits(self, limits: Limits) -> None:
         """A new release's limits, for calls from now on; who waits stays in the queue."""
+        if limits == self._limits:
+            return
         self._limits = limits
-        self._calls.change(limits.calls_per_s, limits.calls_burst)
-        self._cpu.change(limits.cpu_us_per_s, limits.cpu_burst_us)
-        self._admit()
+        self.calls.change(limits.calls_per_s, limits.calls_burst, self.now_us)
+        self.cpu.change(limits.cpu_us_per_s, limits.cpu_burst_us, self.now_us)
+        self.admit()
+
+    def share(self, shared: Shared | None) -> None:
+        """With the programs of another developer from now on; the calls in flight count there."""
+        before = self._shared
+        if shared is before:
+            return
+        for which, sign in ((before, -1), (shared, 1)):
+            if which is not None:
+                which.programs += sign
+                which.add(sign * self.in_flight, sign * self.live_memory_bytes)
+        if before is not None:
+            before.waiting.pop(self, None)
+        self._shared = shared
+        if shared is not None and self._queue:
+            shared.waiting.setdefault(self)
+        self.admit()
+
+    def is_idle(self, now_us: int) -> bool:
+        """No call runs or waits, and no rate remembers one: its own, and its developer's where it is the last that
+        knows of it."""
+        if self.in_flight or self.kept or self._queue or not (self.calls.is_full(now_us) and self.cpu.is_full(now_us)):
+            return False
+        return self._shared is None or self._shared.programs > 1 or self._shared.is_idle(now_us)
 
     def close(self, error: HostelError) -> None:
         """Refuses who waits and who comes, with that error. Calls in flight go on."""
@@ -155,31 +276,45 @@ class Admission:
             waiter = self._queue.popleft()
             waiter.refused = error
             waiter.admitted.set()
+        self.admit()
 
-    def _admit(self) -> None:
-        while self._queue and self._fits(self._queue[0].memory_bytes):
+    def admit(self, at_most: int | None = None) -> int:
+        """Lets in who waits and fits now, first come, first served; how many."""
+        admitted = 0
+        while self._queue and admitted != at_most and self._fits(self._queue[0].memory_bytes):
             waiter = self._queue.popleft()
             self._take(waiter.memory_bytes)
             waiter.admitted.set()
+            admitted += 1
+        if not self._queue and self._shared is not None:
+            self._shared.waiting.pop(self, None)
+        return admitted
 
     def _fits(self, memory_bytes: int) -> bool:
         limits = self._limits
-        if not self.in_flight:  # install saw to it that one fits; who waited since before new limits came goes alone
+        if self._shared is not None and not self._shared.fits(memory_bytes):
+            return False
+        if not self.in_flight and not self.kept:  # install saw to it that one fits; who waited since before new limits came goes alone
             return True
         return (
             self.in_flight < limits.calls_in_flight
-            and self.in_flight < limits.sandboxes
+            and self.in_flight + self.kept < limits.sandboxes
             and self.live_memory_bytes + memory_bytes <= limits.live_memory_bytes
         )
 
     def _take(self, memory_bytes: int) -> None:
         self.in_flight += 1
         self.live_memory_bytes += memory_bytes
+        if self._shared is not None:
+            self._shared.add(1, memory_bytes)
 
-    def _over_rate(self, limit: str, ready_us: int) -> HostBusy:
-        value = getattr(self._limits, limit)
-        what = "calls" if limit == "calls_per_s" else "µs of CPU time"
-        return HostBusy(
-            f"the program is over {limit} = {value} {what} a second; try again in {-(-ready_us // 1_000)} ms",
-            code="rate_limited", retry_after_ms=-(-ready_us // 1_000), details={"limit": limit, "value": value},
-        )  # fmt: skip
+
+def _over_rate(limits: Limits | DeveloperLimits, limit: str, ready_us: int) -> HostBusy:
+    value, scope = getattr(limits, limit), specs(type(limits))[limit].scope
+    what = "calls" if limit == "calls_per_s" else "µs of CPU time"
+    whose = "the program is" if scope == "program" else "the programs of its developer are together"
+    return HostBusy(
+        f"{whose} over {limit} = {value} {what} a second; try again in {-(-ready_us // 1_000)} ms",
+        code="rate_limited", retry_after_ms=-(-ready_us // 1_000),
+        details={"limit": limit, "value": value, "scope": scope},
+    )  # fmt: skip

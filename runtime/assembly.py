@@ -6,8 +6,8 @@ What lives here: construction, nothing that happens later. What the parts do tog
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,12 @@ from typing import Any
 import trio
 
 from host_api.contract import Clock
+from host_api.front_end.sessions import FrontEnds
+from host_api.front_end.sessions import prune as prune_sessions
+from host_api.front_end.token import KEY_PURPOSE
 from host_api.prompts.cashier import Cashier
 from host_api.prompts.desk import Desk
+from host_api.releases import records
 from host_api.services import Outside, Services, Sources, build
 from host_api.store import Store, StoreError, open_store
 from host_api.store.key_file import KEY_BYTES, open_key
@@ -28,14 +32,23 @@ from runtime.calls import Calls, Words
 from runtime.errors import StartupError
 from runtime.executor.in_process import InProcessExecutor
 from runtime.executor.job import Executor
+from runtime.executor.worker_pool import open_workers
 from runtime.housekeeping import Housekeeping, fetches, refusals
+from runtime.journal.journal import Journal
+from runtime.journal.opening import open_journal
 from runtime.limits import MIB
+from runtime.log import logger
+from runtime.metrics import Metrics
 from runtime.modules import Modules, artifact_cache
 from runtime.program_calls import ProgramCalls
 from runtime.pushes import Pushes
 from runtime.registry import Registry
-from runtime.session import LogSink
+from runtime.residents import Residents
+from runtime.session import CallSession, LogSink
 from runtime.settings import HostSettings
+from runtime.tracing import of_this_process
+
+_log_of_programs = logger("program")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,14 +56,20 @@ class Parts:
     """What a host is made of."""
 
     settings: HostSettings
+    directory: Path | None
+    """The state directory; None for a store in memory."""
     store: Store
     desk: Desk
     services: Services
+    front_ends: FrontEnds
     executor: Executor
     modules: Modules
     registry: Registry
     calls: Calls
     pushes: Pushes
+    new_id: Callable[[], str]
+    journal: Journal | None
+    metrics: Metrics | None
 
 
 @asynccontextmanager
@@ -60,7 +79,7 @@ async def open_parts(
     settings: HostSettings,
     cashier: Cashier | None,
     outside: Outside,
-    log_sink: LogSink,
+    log_sink: LogSink | None,
     clock: Clock,
     new_id: Callable[[], str],
 ) -> AsyncIterator[Parts]:
@@ -69,26 +88,44 @@ async def open_parts(
     Raises StartupError: the state directory cannot be used, or a spinning guest cannot be stopped.
     """
     async with AsyncExitStack() as stack:
-        store, pairwise = await _open_store(stack, state, clock)
+        store, pairwise, front_ends = await _open_store(stack, state, clock)
+        journal = await _open_journal(stack, store, state, settings)
         nursery = await stack.enter_async_context(_tasks())
-        registry = Registry()
+        registry = Registry(
+            store, limits=settings.limits, developer_limits=settings.developer_limits,
+            in_memory_max=settings.programs_in_memory,
+        )  # fmt: skip
         desk = Desk(
             store=store, clock=store, nursery=nursery, cashier=cashier, new_id=new_id,
-            new_token=lambda: secrets.token_hex(32), installed=registry.authority,
+            new_token=lambda: secrets.token_hex(32), installed=records.authority,
         )  # fmt: skip
-        executor = InProcessExecutor(settings=settings, now_us=store.now_us, new_id=new_id)
-        stack.callback(executor.close)
+        executor = await _open_executor(stack, settings, store.now_us, new_id)
         modules = Modules(
             executor.load, artifact_cache(state, settings), caps=settings.caps,
             compile_limits=settings.compile_limits, loaded_bytes_max=settings.loaded_bytes_max,
         )  # fmt: skip
-        calls = Calls(registry=registry, executor=executor, modules=modules, now_us=store.now_us, log_sink=log_sink)
-        pushes = Pushes(store=store, push=_push(calls), takes=registry.takes_events, new_incident=new_id)
+        stack.callback(modules.close)
+        residents = Residents(forget=executor.forget, now_us=store.now_us, idle_s=settings.resident_idle_s)
+        nursery.start_soon(residents.run, name="resident sandboxes")
+        calls = Calls(
+            registry=registry, executor=executor, modules=modules, residents=residents, now_us=store.now_us,
+            log_sink=_log_sink(log_sink, journal),
+        )  # fmt: skip
+        if journal is not None and journal.writes:
+            calls.observers.append(journal.receipt)
+            nursery.start_soon(journal.run, name="journal")
+        calls.tracing = of_this_process()
+        if calls.tracing is not None:
+            calls.observers.append(calls.tracing.ended)
+        metrics = None if settings.metrics is None else Metrics(label_programs=settings.metrics.programs)
+        if metrics is not None:
+            calls.observers.append(metrics.ended)
+        pushes = Pushes(store=store, push=_push(calls), takes=records.takes_events, new_incident=new_id)
         store.committed = pushes.wake
         services = build(
             Sources(
                 store=store, clock=store, codec=wire.CanonicalCodec(16 * MIB), new_id=new_id,
-                new_salt=sources.new_salt,
+                new_salt=sources.new_salt, journal=journal,
             ),
             outside, desk=desk, pairwise=pairwise, programs=ProgramCalls(registry=registry, calls=calls),
             acknowledged=pushes.acknowledged,
@@ -96,7 +133,7 @@ async def open_parts(
         await services.erasure.finish()  # what a crash cut short, before anybody calls
         calls.broker = Broker(services.bound, clock=store, new_incident=new_id)
         housekeeping = Housekeeping(
-            store=store, sweeps=services.sweeps, pushes=pushes,
+            store=store, sweeps=(*services.sweeps, prune_sessions), pushes=pushes,
             tallies=(refusals(calls.broker.drain_refusals), fetches(services.http.departures.drain)),
             new_incident=new_id,
         )  # fmt: skip
@@ -104,23 +141,74 @@ async def open_parts(
         nursery.start_soon(services.announcer.run, name="notices")
         try:
             yield Parts(
-                settings=settings, store=store, desk=desk, services=services, executor=executor, modules=modules,
-                registry=registry, calls=calls, pushes=pushes,
+                settings=settings, directory=state, store=store, desk=desk, services=services, front_ends=front_ends, executor=executor,
+                modules=modules, registry=registry, calls=calls, pushes=pushes, new_id=new_id, journal=journal,
+                metrics=metrics,
             )  # fmt: skip
         finally:
             pushes.close()
             await calls.drain(settings.drain_s)
 
 
-async def _open_store(stack: AsyncExitStack, state: Path | None, clock: Clock) -> tuple[WatchedStore, PairwiseIds]:
-    """The store, and what is made with the key that lies beside it."""
-    try:
+async def _open_executor(
+    stack: AsyncExitStack, settings: HostSettings, now_us: Callable[[], int], new_id: Callable[[], str]
+) -> Executor:
+    """In this process, or in workers where the settings say so."""
+    if settings.workers is not None:
+        return await stack.enter_async_context(open_workers(settings.workers, now_us=now_us, new_id=new_id))
+    executor = InProcessExecutor(settings=settings, now_us=now_us, new_id=new_id)
+    stack.callback(executor.close)
+    return executor
+
+
+async def _open_store(
+    stack: AsyncExitStack, state: Path | None, clock: Clock
+) -> tuple[WatchedStore, PairwiseIds, FrontEnds]:
+    """The store, and what is made with the keys that lie beside it."""
+    with _refused_at_start(state):
         store = WatchedStore(await stack.enter_async_context(open_store(state, clock)))
-        return store, PairwiseIds(await open_key(store, state, "pairwise", lambda: secrets.token_bytes(KEY_BYTES)))
+        pairwise = await open_key(store, state, "pairwise", lambda: secrets.token_bytes(KEY_BYTES))
+        tokens = await open_key(store, state, KEY_PURPOSE, lambda: secrets.token_bytes(KEY_BYTES))
+        return store, PairwiseIds(pairwise), FrontEnds(store=store, key=tokens, new_salt=sources.new_salt)
+
+
+async def _open_journal(
+    stack: AsyncExitStack, store: Store, state: Path | None, settings: HostSettings
+) -> Journal | None:
+    with _refused_at_start(state):
+        journal = await open_journal(store, state, settings.journal)
+    if journal is not None:
+        stack.push_async_callback(journal.aclose)
+    return journal
+
+
+@contextmanager
+def _refused_at_start(state: Path | None) -> Iterator[None]:
+    try:
+        yield
     except StoreError as error:
         raise StartupError(str(error), code=error.code) from error
     except OSError as error:
         raise StartupError(f"the state directory {state} cannot be used: {error.strerror}") from error
+
+
+def _log_sink(given: LogSink | None, journal: Journal | None) -> LogSink:
+    """Where programs' lines go: to whom the platform named, and into the journal; else into the host's log."""
+    if journal is None or not journal.writes:
+        return given or _log_line
+    if given is None:
+        return journal.line
+    outside, write = given, journal.line
+
+    def both(session: CallSession, level: str, line: str) -> None:
+        write(session, level, line)
+        outside(session, level, line)
+
+    return both
+
+
+def _log_line(session: CallSession, level: str, line: str) -> None:
+    _log_of_programs.info(line, app_id=session.app_id, call_id=session.call_id, level_of_program=level)
 
 
 def _push(calls: Calls) -> Callable[[str, str, str, Mapping[str, Any]], Any]:

@@ -12,6 +12,7 @@ id that the log carries too, together with the traceback.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeAlias, get_args
@@ -23,14 +24,13 @@ from host_api.errors import ApiError, ErrorCode, limit_exceeded
 from host_api.program import DELEGABLE
 from runtime import wire
 from runtime.deadline import Deadline
+from runtime.error_response import error_response, quoted
 from runtime.errors import Ending
 from runtime.log import logger
 from runtime.session import CallSession
 
 _log = logger("broker")
 
-TEXT_CHARS_MAX: Final = 200
-"""What a message quotes of a guest's own words is cut here."""
 LINE_BYTES_MAX: Final = 4096
 """A line of standard output is broken here."""
 REFUSALS_MAX: Final = 10_000
@@ -90,6 +90,8 @@ class Broker:
         self.now_us = clock.now_us
         self._new_incident = new_incident
         self._refusals: dict[tuple[str, str, str], int] = {}
+        self.denials: Counter[str] = Counter()
+        """Code → how often, since the host was opened."""
 
     def open(self, session: CallSession) -> BrokerCall:
         """The host side of one call. Its `close` is to be called when the call is over."""
@@ -123,18 +125,19 @@ class Broker:
         service = method.partition(".")[0]
         known = self.methods_of.get(service)
         hint = f"{service} has {known}" if known else ErrorCode.UNKNOWN_METHOD.cure
-        return ApiError(ErrorCode.UNKNOWN_METHOD, f"no method {_quoted(method)}: {hint}")
+        return ApiError(ErrorCode.UNKNOWN_METHOD, f"no method {quoted(method)}: {hint}")
 
     def drain_refusals(self) -> Mapping[tuple[str, str, str], int]:
         """(app_id, method, code) → how often since the last drain; method '' where there is no such method."""
         drained, self._refusals = self._refusals, {}
         return drained
 
-    def count_refusal(self, app_id: str, method: str, code: ErrorCode) -> None:
+    def count_refusal(self, app_id: str, method: str, code: ErrorCode, times: int = 1) -> None:
         key = (app_id, method if method in self.routes else "", code.code)
         if key not in self._refusals and len(self._refusals) >= REFUSALS_MAX:
             key = ("", *key[1:])
-        self._refusals[key] = self._refusals.get(key, 0) + 1
+        self._refusals[key] = self._refusals.get(key, 0) + times
+        self.denials[code.code] += times
 
     def fault(self, session: CallSession, method: str, error: Exception) -> ApiError:
         """A bug of ours: logged with its traceback, told to the guest by its incident id alone."""
@@ -227,16 +230,7 @@ class BrokerCall:
     def _refused(self, msgid: int | None, method: str, error: ApiError) -> bytes | None:
         self.session.usage.denials += 1
         self._broker.count_refusal(self.session.app_id, method, error.code)
-        return None if msgid is None else self._error(msgid, error)
-
-    def _error(self, msgid: int, error: ApiError) -> bytes:
-        """The error response, inside the response limit: its details go where they do not fit."""
-        told = error.as_wire()
-        told["message"] = told["message"][: 2 * TEXT_CHARS_MAX]
-        response = wire.error_response(msgid, told)
-        if len(response) > self._response_max:
-            response = wire.error_response(msgid, {**told, "message": _quoted(error.message), "details": {}})
-        return response
+        return None if msgid is None else error_response(msgid, error, self._response_max)
 
     def refuse(self, request: bytes, error: ApiError) -> bytes | None:
         """The response that says no, for a request over a limit of the call, which is not read: its first
@@ -245,7 +239,11 @@ class BrokerCall:
         if msgid in self._outstanding:
             raise _used_again()
         self._broker.count_refusal(self.session.app_id, "", error.code)
-        return None if msgid is None else self._error(msgid, error)
+        return None if msgid is None else error_response(msgid, error, self._response_max)
+
+    def refused_elsewhere(self, count: int) -> None:
+        """So many requests over a limit of the call were answered by the executor itself."""
+        self._broker.count_refusal(self.session.app_id, "", ErrorCode.LIMIT_EXCEEDED, count)
 
     # ---- standard output ---------------------------------------------------------------------------------------------
     def log(self, stream: int, data: bytes) -> None:
@@ -291,13 +289,8 @@ def _used_again() -> wire.MalformedMessage:
     return wire.MalformedMessage("the msgid of an outstanding request was used again")
 
 
-def _quoted(text: str) -> str:
-    """A guest's own words, safe in a message: ASCII, cut."""
-    return ascii(text[:TEXT_CHARS_MAX])[1:-1][:TEXT_CHARS_MAX]
-
-
 def _invalid(problem: str, cure: str) -> ApiError:
     """From msgspec's words, `Expected `str`, got `int` - at `$.key``, which may quote names of the guest's choosing."""
     what, at, path = problem.rpartition(" - at ")
-    what, path = (_quoted(what), _quoted(path.strip("`"))) if at else (_quoted(problem), "$")
+    what, path = (quoted(what), quoted(path.strip("`"))) if at else (quoted(problem), "$")
     return ApiError(ErrorCode.INVALID_PARAMS, f"{what} at {path}; {cure}", details={"path": path, "problem": what})

@@ -11,14 +11,15 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 import trio
 
 from host_api.capability import NO_GRANTS, Authority
 from host_api.erasure.tombstone import PREFIX as TOMBSTONE
-from runtime import sources, wire
+from runtime import sources, traceparent, wire
 from runtime.broker import Broker, BrokerCall
 from runtime.deadline import Deadline
 from runtime.errors import Ending, UsageError
@@ -28,9 +29,11 @@ from runtime.modules import Modules
 from runtime.outcomes import being_erased, closed, encoded, ended, named, too_large
 from runtime.receipt import Receipt, Usage
 from runtime.registry import App, Program, Registry, Release
+from runtime.residents import One, Residents
 from runtime.sandbox.fiber import Over
 from runtime.sandbox.sandbox import over_deadline
 from runtime.session import CallSession, LogSink
+from runtime.tracing import Tracing
 
 TURN_NS = 500_000
 """Calls that never wait let other tasks run this often; a checkpoint for each would cost a tenth of a call."""
@@ -45,6 +48,7 @@ class Words(NamedTuple):
     time_zone: str = "UTC"
     currency: str = "CNY"
     trace_id: str = ""
+    """A name, or a W3C traceparent: then the trace it names, and the caller's span."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +71,8 @@ class Flight(NamedTuple):
     began_ns: int
 
 
+Done: TypeAlias = Callable[[Release, Outcome, Receipt], None]
+Observer: TypeAlias = Callable[[Receipt, CallSession], None]
 NO_OUTCOME = Outcome(ending=Ending.CANCELLED)
 """Of a call that whoever awaited it gave up."""
 
@@ -77,9 +83,10 @@ class Calls:
     broker: Broker
 
     def __init__(
-        self, *, registry: Registry, executor: Executor, modules: Modules, now_us: Callable[[], int],
-        log_sink: LogSink,
+        self, *, registry: Registry, executor: Executor, modules: Modules, residents: Residents,
+        now_us: Callable[[], int], log_sink: LogSink,
     ) -> None:  # fmt: skip
+        self.residents = residents
         self._registry, self._executor, self._modules = registry, executor, modules
         self._now_us, self._log_sink = now_us, log_sink
         self._in_flight: dict[str, BrokerCall] = {}
@@ -88,9 +95,15 @@ class Calls:
         self._barred: Counter[str] = Counter()
         self._ended = trio.Event()
         self._turn_ends = 0
+        self.tracing: Tracing | None = None
+        self.observers: list[Observer] = []
+        """Told of each call that ended: the journal, metrics. They are quick, and raise nothing."""
 
     def __len__(self) -> int:
         return len(self._in_flight)
+
+    def in_flight_by_program(self) -> Counter[str]:
+        return Counter(call.session.app_id for call in self._in_flight.values())
 
     @property
     def closing(self) -> bool:
@@ -106,20 +119,68 @@ class Calls:
         if time.perf_counter_ns() > self._turn_ends:
             await trio.lowlevel.checkpoint()
             self._turn_ends = time.perf_counter_ns() + TURN_NS
-        program = self._registry.find(app)
-        release = program.release
-        if self._closing:
-            raise closed()
-        if words.user.startswith(TOMBSTONE):
-            raise UsageError(f"no user is called so: {TOMBSTONE} stands for users that were erased")
-        if words.user in self._barred:
-            raise being_erased()
-        if len(message) > release.limits.message_in_bytes:
-            raise too_large(len(message), release.limits)
-        if not program.admission.enter_now(self._now_us(), release.memory_bytes):
-            await self._wait_in_queue(program, release, len(message), words.user)
+        program, release = self._registry.find(app, words.user)
+        self._check(release, words.user, len(message))
+        if release.lifetime == "resident" and words.user:
+            return release, *await self._resident(program, release, method, message, words, notification)
+        await self._enter(program, release, len(message), words.user)
         outcome, receipt = await self.admitted(program, release, method, message, words, notification=notification)
         return release, outcome, receipt
+
+    async def _enter(self, program: Program, release: Release, message_bytes: int, user: str) -> None:
+        """Takes a place in the program's admission, now or later."""
+        if program.admission.kept:
+            self.residents.make_room(program, release.memory_bytes)
+        if not program.admission.enter_now(self._now_us(), release.memory_bytes):
+            await self._wait_in_queue(program, release, message_bytes, user)
+
+    async def _resident(
+        self, program: Program, release: Release, method: str, message: bytes, words: Words, notification: bool
+    ) -> tuple[Outcome, Receipt]:
+        """As the one call in its user's sandbox."""
+        one = await self.residents.take(program, release, words.user, len(message))
+        try:
+            self._check(release, words.user, len(message))  # again: it may have waited
+            await self._enter(program, release, len(message), words.user)
+            return await self.admitted(program, release, method, message, words, notification=notification, one=one)
+        finally:
+            self.residents.give(one)
+
+    def start(self, app: App | str, method: str, message: bytes, words: Words, done: Done) -> Callable[[], None] | None:
+        """As `run`, without a task for it: `done` is called once, from a later turn of the loop. Gives how the call is
+        given up, which leads to `done` too. None, with nothing done: it has to wait for something, and `run` does.
+
+        Raises CallRefused: nothing ran.
+        """
+        program, release = self._registry.find(app, words.user)
+        module = self._modules.loaded(release.module_sha256)
+        begin = self._executor.start
+        if release.lifetime == "resident" or module is None or begin is None:
+            return None
+        if not program.admission.has_place(release.memory_bytes):
+            return None
+        self._check(release, words.user, len(message))
+        program.admission.enter_now(self._now_us(), release.memory_bytes)
+        flight = self._begin(program, release, method, len(message), words, None)
+        session = flight.call.session
+        job = Job(release.app.app_id, release.group, module, message, session.limits, False)
+        try:
+            began = begin(job, flight.call, session.usage, lambda outcome: done(release, *self._end(flight, outcome)))
+        except BaseException:
+            self._end(flight, NO_OUTCOME)
+            raise
+        return partial(self._executor.give_up, began)
+
+    def _check(self, release: Release, user: str, message_bytes: int) -> None:
+        """Whether such a call may begin at all. Raises CallRefused, UsageError."""
+        if self._closing:
+            raise closed()
+        if user.startswith(TOMBSTONE):
+            raise UsageError(f"no user is called so: {TOMBSTONE} stands for users that were erased")
+        if user in self._barred:
+            raise being_erased()
+        if message_bytes > release.limits.message_in_bytes:
+            raise too_large(message_bytes, release.limits)
 
     async def notify(self, app: App | str, method: str, params: Mapping[str, Any], words: Words) -> Receipt:
         """A notification: handled like a call, and the guest answers nothing. Raises CallRefused, CallEnded."""
@@ -145,15 +206,20 @@ class Calls:
         *,
         notification: bool = False,
         inside: Inside | None = None,
+        one: One | None = None,
     ) -> tuple[Outcome, Receipt]:
-        """The call itself, for whom `program.admission` has let in; the place is given back here."""
+        """The call itself, for whom `program.admission` has let in; the place is given back here. `one`: the resident
+        sandbox whose turn it has."""
         flight = self._begin(program, release, method, len(message), words, inside)
         session = flight.call.session
         outcome = NO_OUTCOME
         try:
             module = self._modules.loaded(release.module_sha256) or await self._load(release, session.deadline)
-            job = Job(release.app.app_id, release.group, module, message, session.limits, notification)
+            resident = None if one is None else one.resident
+            job = Job(release.app.app_id, release.group, module, message, session.limits, notification, resident)
             outcome = await self._executor.run(job, flight.call, session.usage)
+            if one is not None:
+                one.is_well = _is_well(outcome, release.limits, notification)
         except Over as over:
             outcome = Outcome(ending=over.ending, detail=over.detail, details=over.details)
         finally:
@@ -167,7 +233,10 @@ class Calls:
         call_id = self._ids()
         usage = Usage(message_in_bytes=message_bytes)
         began = time.perf_counter_ns()
-        call = self.broker.open(self._session(release, program, call_id, words, usage, inside))
+        session = self._session(release, program, call_id, words, usage, inside)
+        if self.tracing is not None:
+            self.tracing.begin(session, method)
+        call = self.broker.open(session)
         self._in_flight[call_id] = call
         return Flight(program, release, call, method, began)
 
@@ -187,22 +256,28 @@ class Calls:
             self._ended.set()
         if call.cut_as is not None and outcome.ending is Ending.DEADLINE_EXCEEDED:
             outcome = Outcome(ending=call.cut_as, detail=call.cut_why)
-        return outcome, Receipt(
+        answered_error = outcome.ending is Ending.COMPLETED and wire.tells_error(outcome.response)
+        receipt = Receipt(
             call_id=session.call_id, app_id=release.app.app_id, release=release.app.release_name, method=method,
-            ending=outcome.ending, usage=usage,
+            ending=Ending.FAILED if answered_error else outcome.ending, usage=usage,
         )  # fmt: skip
+        for observe in self.observers:
+            observe(receipt, session)
+        return outcome, receipt
 
     def _session(
         self, release: Release, program: Program, call_id: str, words: Words, usage: Usage, inside: Inside | None
     ) -> CallSession:
         user, interactive, locale, time_zone, currency, trace_id = words
+        parent = traceparent.parse(trace_id)
         app, limits = release.app, release.limits if inside is None else inside.limits
         session = CallSession(
             call_id=call_id, app_id=app.app_id, release_name=app.release_name, release_code=app.release_code,
             user=user, sector=release.sector, reasons=release.reasons, notices=release.notices,
             program_name=release.program_name, payee=release.payee, interactive=interactive, locale=locale,
             time_zone=time_zone, currency=currency, config=release.config,
-            trace_id=trace_id or call_id, authority=release.authority, limits=limits, usage=usage,
+            trace_id=(trace_id or call_id) if parent is None else parent.trace_id,
+            traceparent="" if parent is None else trace_id, authority=release.authority, limits=limits, usage=usage,
             holdings=program.holdings, log_sink=self._log_sink,
             deadline=Deadline(wall_s=limits.wall_ms / 1_000, still_s=limits.prompt_wait_ms / 1_000),
         )  # fmt: skip
@@ -217,7 +292,8 @@ class Calls:
     async def _load(self, release: Release, deadline: Deadline) -> Any:
         """The module is not in memory any more: from the cache, or compiled anew, at most to the call's deadline."""
         with deadline.scope():
-            return (await self._modules.get(release.wasm, release.limits))[0]
+            sha256 = release.module_sha256
+            return (await self._modules.get(sha256, release.limits, lambda: self._registry.module(sha256)))[0]
         raise over_deadline(release.limits)
 
     def has_room(self, group: str) -> bool:
@@ -228,6 +304,7 @@ class Calls:
     async def cut(self, ending: Ending, why: str, *, app_id: str | None = None, user: str | None = None) -> None:
         """Ends the calls of a program, of a user, of both or of all, and waits until they are over. What they had
         handed to the store is done and recorded. Not to be called from within such a call."""
+        self.residents.drop(app_id, user)
         with trio.CancelScope(shield=True):
             while mine := [
                 call
@@ -266,3 +343,15 @@ class Calls:
         if self._ended.is_set():  # else somebody waits on it already: one event for all who wait
             self._ended = trio.Event()
         await self._ended.wait()
+
+
+def _is_well(outcome: Outcome, limits: Limits, notification: bool) -> bool:
+    """A guest that answered as it must, with a result or an error of its own."""
+    if outcome.ending is not Ending.COMPLETED:
+        return False
+    if not notification:
+        try:
+            wire.parse_response(outcome.response, limits.message_out_bytes, 1)
+        except wire.MalformedMessage:
+            return False
+    return True

@@ -126,6 +126,12 @@ class NotInstalled(CallRefused):
     code = "not_installed"
 
 
+class ProgramUnavailable(CallRefused):
+    """Installed, and not to be called: `details["state"]` is `killed`, `quarantined` or `not_released`."""
+
+    code = "program_unavailable"
+
+
 class HostBusy(CallRefused):
     """Too much at once: `rate_limited`, `queue_full`, `overloaded`. Try again after `retry_after_ms`."""
 
@@ -153,6 +159,29 @@ class AnswerRefused(HostelError):
 
     code = "answer_refused"
     exit_code = 19
+
+
+# ---- between a client and its host -----------------------------------------------------------------------------------
+class ControlError(HostelError):
+    """The request was not answered by the host, but on the way: the connection refused it, ended it, or is over."""
+
+    code = "request_refused"
+    exit_code = 21
+
+
+class AccessDenied(ControlError):
+    """Not known to the host, or known in a role that may not do this."""
+
+    code = "access_denied"
+    exit_code = 22
+
+
+class ConnectionLost(ControlError):
+    """No host answers there, or it went away. `details["outcome"]` of a request: `none` (it was not sent) or `unknown`
+    (it may have happened: look before trying again)."""
+
+    code = "connection_lost"
+    exit_code = 23
 
 
 # ---- the call is over ------------------------------------------------------------------------------------------------

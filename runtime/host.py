@@ -12,57 +12,39 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from host_api import audit
-from host_api.capability import Authority, Grants
 from host_api.contract import Clock
-from host_api.one_line import one_line
-from host_api.ownership import NotOwner, claim
+from host_api.erasure.program import Uninstalled
 from host_api.payment.orders import CloseReason
-from host_api.payment.sweep import close_program
 from host_api.prompts.cashier import Cashier
+from host_api.releases import removal, steps, uploads
 from host_api.services import Outside
-from host_api.store import Transaction
-from host_api.user.pairwise import declared_sector
 from runtime import sources, wire
 from runtime.assembly import Parts, open_parts
-from runtime.bundle import Bundle, Keyring, check_policy
+from runtime.bundle import Bundle, Keyring
 from runtime.calls import Words
-from runtime.errors import Ending, UsageError
+from runtime.developers import Developers, signer
+from runtime.errors import Ending, HostelError
 from runtime.executor.job import Outcome
-from runtime.log import logger
-from runtime.modules import memory_bytes
-from runtime.operations import HostOperations
-from runtime.outcomes import closed, encoded, ended, failed, named
-from runtime.receipt import Receipt
-from runtime.registry import (
-    CONFIG_BYTES_MAX,
-    App,
-    Release,
-    authority_of,
+from runtime.offers import (
+    check_required,
+    display_name,
     effective_limits,
+    given_of,
     granted,
-    notices,
-    reasons,
+    offer_of,
+    requested,
+    sector_of,
 )
-from runtime.session import CallSession, LogSink
+from runtime.operations import HostOperations
+from runtime.outcomes import encoded, named, reply_of
+from runtime.receipt import Receipt
+from runtime.receipt import Reply as Reply
+from runtime.registry import App, Release
+from runtime.releases import Releases
+from runtime.session import LogSink
 from runtime.settings import HostSettings
 
-_log_of_programs = logger("program")
-
 Params = Mapping[str, Any]
-
-PAYEE_CHARS_MAX = 64
-_ORDERS_AT_ONCE = 100
-"""Closed in one transaction; other writers have their turn between two."""
-
-
-class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """What `Host.call` gives: the guest's result, and what the call cost."""
-
-    value: Any
-    receipt: Receipt
 
 
 class Host(HostOperations):
@@ -72,6 +54,13 @@ class Host(HostOperations):
         """Not to be called: `Host.open` makes the parts and closes them."""
         super().__init__(parts)
         self._keyring = keyring
+        self.developers = Developers(changes=self._changes, new_id=parts.new_id)
+        """Who may upload, with which keys."""
+        self.releases = Releases(
+            store=parts.store, changes=self._changes, modules=parts.modules, settings=parts.settings,
+            developers=self.developers,
+        )  # fmt: skip
+        """From an upload to the release that everybody gets, and back."""
 
     @classmethod
     @asynccontextmanager
@@ -105,7 +94,7 @@ class Host(HostOperations):
             settings = replace(settings, allow_unsigned=allow_unsigned)
         async with open_parts(
             None if state is None else Path(state),
-            settings=settings, cashier=cashier, outside=outside or Outside(), log_sink=log_sink or _log_line,
+            settings=settings, cashier=cashier, outside=outside or Outside(), log_sink=log_sink,
             clock=clock or sources.SystemClock(), new_id=new_id or sources.new_id,
         ) as parts:  # fmt: skip
             yield cls(parts, keyring or Keyring())
@@ -122,6 +111,7 @@ class Host(HostOperations):
         config: Params | None = None,
         allow_unsigned: bool | None = None,
         new_owner: bool = False,
+        isolation: str | None = None,
     ) -> App:
         """Checks, compiles and registers a program; replaces an older release of it at once, for calls from now on.
 
@@ -129,65 +119,38 @@ class Host(HostOperations):
         host's. `payee`: who receives its payments (default: the manifest's name). `sector`: programs that you say are
         of one developer see one id of a user; by default each sees its own. `config`: at most 16 KiB, read by
         `session.info`. `new_owner`: the program has changed hands, so a key of another developer than before counts,
-        and what users allowed it is gone; what it keeps and was paid is the new developer's to see.
+        and what users allowed it is gone; what it keeps and was paid is the new developer's to see. `isolation`:
+        `shared`, or `dedicated` for workers of its own; None: as it was.
 
+        The operator's short way: upload, approval and full release in one transaction. It is there after a restart.
         What the release before was granted and this one is not is revoked (see `revoke`). Raises BundleError's family,
         UsageError, and ApiError of the store; nothing is registered then.
         """
         allow = self.settings.allow_unsigned if allow_unsigned is None else allow_unsigned
-        key = check_policy(bundle, self._keyring, allow_unsigned=allow, now_us=self._store.now_us())
-        manifest = bundle.manifest
-        authority = authority_of(bundle, grant)
-        effective = effective_limits(bundle, self.settings.limits, limits or {})
-        config = dict(config or {})
-        if len(encoded(wire.encode, config)) > CONFIG_BYTES_MAX:
-            raise UsageError(f"config is over {CONFIG_BYTES_MAX} bytes")
-        _, facts = await self._modules.get(bundle.module, effective)
-        app = App(
-            app_id=manifest.app_id, release_name=manifest.version.name, release_code=manifest.version.code,
-            identity=bundle.identity, signed_by=key.public_key.key_id if key else None,
+        by = signer(self._store, bundle, self._keyring, allow_unsigned=allow)
+        manifest, default = bundle.manifest, self.settings.limits
+        given = given_of(grant=grant, limits=limits, config=config, payee=payee, name=display_name(manifest.name))
+        requested(bundle)
+        check_required(tuple(one.name for one in manifest.req_permissions if one.required), given.grants)
+        effective = effective_limits(manifest.program.limits, default, given.limits)
+        whose, kind = sector_of(manifest.app_id, sector), isolation
+        _, facts = await self._modules.take(bundle.module, effective)
+        offer = offer_of(bundle, facts, developer=by.developer, signed_by=by.key_id, report={})
+        await self._changes.change(
+            offer.app_id,
+            lambda tx: uploads.install(
+                tx, offer, given, sector=whose, isolation=kind, new_owner=new_owner, also_known_as=by.also_known_as
+            ),
+        )
+        self._changes.woken(offer.app_id)
+        return App(
+            app_id=offer.app_id, release_name=offer.name, release_code=offer.code, identity=offer.identity,
+            signed_by=offer.signed_by or None,
         )  # fmt: skip
-        release = Release(
-            app=app, wasm=bundle.module, module_sha256=facts.sha256, memory_bytes=memory_bytes(facts, effective),
-            authority=authority, limits=effective, program_name=_name(manifest.name),
-            payee=_payee(payee, _name(manifest.name)), sector=_sector(manifest.app_id, sector),
-            reasons=reasons(bundle), notices=notices(bundle), config=config,
-            takes_events=manifest.program.events,
-        )  # fmt: skip
-        self._registry.check(app)
-        developer = "" if key is None else key.owner or key.public_key.key_id
-        await self._write_installed(app, authority, developer, new_owner)
-        if self._calls.closing:
-            raise closed()
-        gone = self._registry.put(release)
-        self._pushes.installed(app.app_id)
-        if tuple(gone):
-            await self._end_what_needs(app.app_id, gone)
-        return app
 
-    async def _write_installed(self, app: App, authority: Authority, developer: str, new_owner: bool) -> None:
-        names = ",".join(grant.capability for grant in authority.grants())
-
-        def job(tx: Transaction) -> None:
-            claim(tx, app.app_id, developer, new_owner=new_owner)
-            audit.record(
-                tx, "program.installed", app_id=app.app_id, release=app.release_code, identity=app.identity,
-                signed_by=app.signed_by, capabilities=names,
-            )  # fmt: skip
-
-        try:
-            await self._store.write(job)
-        except NotOwner as error:
-            raise UsageError(
-                f"{app.app_id} is the program of {error.owner}: a release of another developer is taken only with"
-                " new_owner (--new-owner), which hands over what the program keeps and was paid",
-                code="other_developer",
-                details={"owner": error.owner, "developer": developer},
-            ) from None
-
-    async def uninstall(self, app: App | str, *, end_calls: bool = False, erase: bool = False) -> None:
+    async def uninstall(self, app: App | str, *, end_calls: bool = False, erase: bool = False) -> Uninstalled:
         """The program is gone for new calls and those that wait; its open prompts are withdrawn, its unpaid orders
-        closed and its holds given back. What it keeps, and what was paid, stays.
+        closed and its holds given back, its releases deleted. What it keeps, and what was paid, stays.
 
         `end_calls`: those in flight end now, as `revoked`; else they go on, without any grant. `erase`: they end, and
         what the program kept and wrote is erased, on the disk too (docs/protocol.md, Erasure).
@@ -196,40 +159,34 @@ class Host(HostOperations):
         does what is left to do.
         """
         program = self._registry.leave(app)
-        app_id = program.release.app.app_id
+        app_id = program.app_id
+        self._calls.residents.drop(app_id)
+        await self._store.write(lambda tx: removal.leave(tx, app_id))
+        self._registry.refresh(app_id)
         if end_calls or erase:
             await self._calls.cut(Ending.REVOKED, "the program was uninstalled", app_id=app_id)
-        await self._end_payments(app_id, CloseReason.UNINSTALLED)
-        if erase:
-            await self._services.erasure.erase_program(app_id)
-        await self._store.write(lambda tx: audit.record(tx, "program.uninstalled", app_id=app_id))
-        self._registry.remove(program)
-
-    async def _end_payments(self, app_id: str, reason: CloseReason) -> None:
-        await self.prompts.withdraw_program(app_id)
-        while await self._store.write(lambda tx: close_program(tx, app_id, reason, _ORDERS_AT_ONCE)):
+        closed = await self._changes.end_payments(app_id, CloseReason.UNINSTALLED)
+        while await self._store.write(lambda tx: removal.remove_some(tx, app_id, scrub=erase)):
             pass
-        self._pushes.wake()
+        rows = await self._services.erasure.erase_program(app_id) if erase else 0
+        if await self._store.write(lambda tx: removal.forget(tx, app_id)):
+            self._registry.came(-1)
+        self._registry.remove(program)
+        return Uninstalled(orders_closed=closed, rows_erased=rows)
 
     async def revoke(self, app: App | str, *capabilities: str) -> None:
-        """Take capabilities away at once, also from calls in flight: what was handed to the store before is done, what
-        comes later is refused as not granted. With `payment` go the open prompts, unpaid orders and holds.
+        """Take capabilities away at once and for good, also from calls in flight and from releases that may run later:
+        what was handed to the store before is done, what comes later is refused as not granted. With `payment` go the
+        open prompts, unpaid orders and holds.
 
         Raises UsageError for a capability that does not exist.
         """
-        program = self._registry.find(app)
+        program = self._registry.program(app)
         gone = granted(capabilities)
         program.take_away(gone)
-        await self._end_what_needs(program.release.app.app_id, gone)
-
-    async def _end_what_needs(self, app_id: str, gone: Grants) -> None:
-        """What cannot go on without these grants, which nobody has any more."""
-        if gone.constraints("payment") is not None:
-            await self._end_payments(app_id, CloseReason.REVOKED)
-        else:
-            await self.prompts.withdraw_program(app_id)
-        names = ",".join(grant.capability for grant in gone)
-        await self._store.write(lambda tx: audit.record(tx, "grant.revoked", app_id=app_id, capabilities=names))
+        app_id, names = program.app_id, [grant.capability for grant in gone]
+        await self._changes.change(app_id, lambda tx: steps.take_away(tx, app_id, names))
+        await self._changes.end_what_needs(app_id, gone)
 
     # ---- calls -------------------------------------------------------------------------------------------------------
     async def call(
@@ -257,45 +214,28 @@ class Host(HostOperations):
         message = encoded(wire.request, 1, named(method), params or {})
         words = Words(user, interactive, locale, time_zone, currency, trace_id)
         release, outcome, receipt = await self._calls.run(app, method, message, words, notification=False)
-        if outcome.ending is Ending.COMPLETED:
+        return reply_of(outcome, receipt, release.limits.message_out_bytes)
+
+    def begin_call(
+        self, app: App | str, method: str, params: Params, words: Words, done: Callable[[Reply | HostelError], None]
+    ) -> Callable[[], None] | None:
+        """As `call`, without a task for it: `done` is called once with what `call` gives or raises, from a later turn
+        of the loop. Gives how the call is given up. None, with nothing done: it has to wait, and `call` does.
+
+        Raises CallRefused: nothing ran, and `done` is not called.
+        """
+
+        def over(release: Release, outcome: Outcome, receipt: Receipt) -> None:
             try:
-                error, value = wire.parse_response(outcome.response, release.limits.message_out_bytes, 1)
-            except wire.MalformedMessage as malformed:
-                outcome = Outcome(
-                    ending=Ending.PROTOCOL_VIOLATION, detail=f"the guest sent no valid response: {malformed}"
-                )
-            else:
-                if error is None:
-                    return Reply(value=value, receipt=receipt)
-                outcome = failed(error)
-        raise ended(outcome, receipt)
+                reply: Reply | HostelError = reply_of(outcome, receipt, release.limits.message_out_bytes)
+            except HostelError as error:
+                reply = error
+            done(reply)
+
+        return self._calls.start(app, method, encoded(wire.request, 1, named(method), params), words, over)
 
     async def notify(
         self, app: App | str, method: str, params: Params | None = None, *, user: str = "", trace_id: str = ""
     ) -> Receipt:
         """A notification: handled like a call, but never interactive, and the guest answers nothing."""
         return await self._calls.notify(app, method, params or {}, Words(user, trace_id=trace_id))
-
-
-def _log_line(session: CallSession, level: str, line: str) -> None:
-    _log_of_programs.info(line, app_id=session.app_id, call_id=session.call_id, level_of_program=level)
-
-
-def _payee(given: str | None, name: str) -> str:
-    """Stands on the cashier's screen: one clean line."""
-    try:
-        return name if given is None else one_line("payee", given, PAYEE_CHARS_MAX)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-
-
-def _sector(app_id: str, declared: str | None) -> str:
-    try:
-        return app_id if declared is None else declared_sector(declared)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-
-
-def _name(name: str | Mapping[str, str]) -> str:
-    """A manifest's text in English where there is one, else in its first language."""
-    return name if isinstance(name, str) else name.get("en") or next(iter(name.values()))

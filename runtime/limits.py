@@ -175,6 +175,10 @@ class Limits(_Checked):
         least=WASM_PAGE,
         most=1 << 40,
     )
+    mailbox_calls: int = _limit(
+        32, "calls", "program and user", "queue_full", "calls waiting for the user's resident sandbox; more are refused",
+        least=0, most=100_000,
+    )  # fmt: skip
     held_bytes: int = _limit(
         8 * MIB,
         "bytes",
@@ -226,6 +230,38 @@ class Limits(_Checked):
     )
     payment_hour_count: int = _limit(
         20, "payments", "program and user", "limit_exceeded", "payments created in any hour", least=0, most=1_000_000
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeveloperLimits(_Checked):
+    """What all programs of one developer use together: ten times what one program may, unless the operator says
+    otherwise. Programs that nobody owns share nothing."""
+
+    cpu_us_per_s: int = _limit(
+        2_000_000, "µs/s", "developer", "rate_limited", "CPU time per second, on average", least=1_000, most=640_000_000
+    )
+    cpu_burst_us: int = _limit(
+        10_000_000, "µs", "developer", "rate_limited", "CPU time that may be used at once", least=1_000, most=10**12
+    )
+    calls_per_s: int = _limit(
+        5_000, "calls/s", "developer", "rate_limited", "calls per second, on average", most=100_000_000
+    )
+    calls_burst: int = _limit(
+        10_000, "calls", "developer", "rate_limited", "calls that may come at once", most=100_000_000
+    )
+    calls_in_flight: int = _limit(
+        640, "calls", "developer", "queue_full", "calls at once; more wait in their programs' queues", most=1_000_000
+    )
+    live_memory_bytes: int = _limit(
+        2_560 * MIB, "bytes", "developer", "queue_full", "memory of all live sandboxes, counted as for one program",
+        least=WASM_PAGE, most=1 << 42,
+    )  # fmt: skip
+    uploads_per_day: int = _limit(
+        50, "uploads", "developer", "uploads_per_day", "releases uploaded in any 24 hours", least=0, most=100_000
+    )
+    uploads_pending: int = _limit(
+        10, "uploads", "developer", "uploads_pending", "releases that wait for a review", least=0, most=10_000
     )
 
 

@@ -9,25 +9,24 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import secrets
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import trio
-
-from runtime.errors import CompileLimitExceeded, ModuleError
-from runtime.limits import WASM_PAGE, CompileLimits, Limits, ModuleCaps, specs
+from runtime.errors import ModuleError
+from runtime.limits import CompileLimits, Limits, ModuleCaps, specs
+from runtime.offers import growth_bytes
 from runtime.sandbox.artifacts import ArtifactCache, Compiled
 from runtime.sandbox.checks import ModuleFacts, check_facts, check_size
-from runtime.sandbox.compiler import compile_module
+from runtime.sandbox.compiler import Compiler
 from runtime.sandbox.engine import fingerprint
 from runtime.sandbox.pool import ArtifactRefused
 from runtime.settings import HostSettings
 
 
 class Modules:
-    """The modules of one host. Used from the trio thread; one compile at a time."""
+    """The modules of one host. Used from the trio thread; one compile at a time. Closed by its owner."""
 
     def __init__(
         self,
@@ -42,7 +41,9 @@ class Modules:
         self._caps, self._limits = caps, compile_limits
         self._loaded: OrderedDict[str, tuple[Any, int]] = OrderedDict()
         self._loaded_bytes, self._loaded_bytes_max = 0, loaded_bytes_max
-        self._compiler = trio.CapacityLimiter(1)
+        self._compiler = Compiler(compile_limits)
+        self.compiled: Counter[str] = Counter()
+        """`ok`, or the code of the refusal → how often, since the host was opened."""
 
     def loaded(self, sha256: str) -> Any:
         """The module if it is in memory: a look-up, on the path of every call."""
@@ -51,17 +52,21 @@ class Modules:
         self._loaded.move_to_end(sha256)
         return found[0]
 
-    async def get(self, wasm: bytes, limits: Limits) -> tuple[Any, ModuleFacts]:
-        """Checks, compiles if need be, and loads. Raises ModuleError or CompileLimitExceeded, whose verdict is kept."""
+    async def take(self, wasm: bytes, limits: Limits) -> tuple[Any, ModuleFacts]:
+        """A module that comes from outside: as `get`, of its bytes."""
         check_size(wasm, self._caps)
-        sha256 = hashlib.sha256(wasm).hexdigest()
+        return await self.get(hashlib.sha256(wasm).hexdigest(), limits, lambda: wasm)
+
+    async def get(self, sha256: str, limits: Limits, wasm: Callable[[], bytes]) -> tuple[Any, ModuleFacts]:
+        """Checks, compiles if need be, and loads the module of that hash; `wasm` gives its bytes, and is asked only
+        where it is to be compiled. Raises ModuleError (a verdict, which is kept)."""
         if compiled := self._cache.get(sha256):
             self._check(compiled.facts, limits)
             with contextlib.suppress(
                 ArtifactRefused
             ):  # of a processor with other features: compiled for this one below
                 return self._keep(sha256, compiled), compiled.facts
-        compiled = await self._compile(wasm, sha256, limits)
+        compiled = await self._compile(wasm(), sha256, limits)
         self._check(compiled.facts, limits)
         return self._keep(sha256, compiled), compiled.facts
 
@@ -70,17 +75,26 @@ class Modules:
         _check_fits(facts, limits)
 
     async def _compile(self, wasm: bytes, sha256: str, limits: Limits) -> Compiled:
-        if verdict := self._cache.verdict(sha256, self._limits):
+        under = self._caps, limits.memory_bytes, self._limits
+        if verdict := self._cache.verdict(sha256, under):
             raise verdict
         try:
-            compiled = await compile_module(
-                wasm, caps=self._caps, memory_bytes=limits.memory_bytes, limits=self._limits, limiter=self._compiler
-            )
-        except CompileLimitExceeded as error:
-            self._cache.put_verdict(sha256, error, self._limits)
+            compiled = await self._compiler.compile(wasm, caps=self._caps, memory_bytes=limits.memory_bytes)
+        except ModuleError as error:
+            self.compiled[error.code] += 1
+            self._cache.put_verdict(sha256, error, under)
             raise
+        self.compiled["ok"] += 1
         self._cache.put(sha256, compiled)
         return compiled
+
+    def warm_up(self) -> None:
+        """Starts the compiler ahead of the first module: it takes 0.15 s, beside whatever else runs."""
+        self._compiler.start()
+
+    def close(self) -> None:
+        """Ends the compiler's process; a `get` that needs it raises `HostClosed`."""
+        self._compiler.close()
 
     def _keep(self, sha256: str, compiled: Compiled) -> Any:
         if found := self._loaded.get(sha256):
@@ -108,9 +122,7 @@ def _check_fits(facts: ModuleFacts, limits: Limits) -> None:
 
 def memory_bytes(facts: ModuleFacts, limits: Limits) -> int:
     """What a sandbox of this module may grow to: the lesser of its limit and its declared maximum."""
-    if facts.memory_max_pages is None:
-        return limits.memory_bytes
-    return min(limits.memory_bytes, facts.memory_max_pages * WASM_PAGE)
+    return growth_bytes(facts.memory_max_pages, limits)
 
 
 def artifact_cache(state: Path | None, settings: HostSettings) -> ArtifactCache:

@@ -14,7 +14,7 @@ from runtime import wire
 from runtime.errors import CALL_ERRORS, CallEnded, Ending, HostBusy, HostClosed, MessageTooLarge, UsageError
 from runtime.executor.job import Outcome
 from runtime.limits import Limits
-from runtime.receipt import Receipt
+from runtime.receipt import Receipt, Reply
 
 
 def encoded(encode: Callable[..., bytes], *arguments: Any) -> bytes:
@@ -58,3 +58,17 @@ def ended(outcome: Outcome, receipt: Receipt) -> CallEnded:
     if receipt.ending is not outcome.ending:
         receipt = msgspec.structs.replace(receipt, ending=outcome.ending)
     return CALL_ERRORS[outcome.ending](outcome.detail, ending=outcome.ending, receipt=receipt, details=outcome.details)
+
+
+def reply_of(outcome: Outcome, receipt: Receipt, message_out_bytes: int) -> Reply:
+    """What a call that is over gives. Raises CallEnded."""
+    if outcome.ending is Ending.COMPLETED:
+        try:
+            error, value = wire.parse_response(outcome.response, message_out_bytes, 1)
+        except wire.MalformedMessage as malformed:
+            outcome = Outcome(ending=Ending.PROTOCOL_VIOLATION, detail=f"the guest sent no valid response: {malformed}")
+        else:
+            if error is None:
+                return Reply(value=value, receipt=receipt)
+            outcome = failed(error)
+    raise ended(outcome, receipt)

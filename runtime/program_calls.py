@@ -8,7 +8,8 @@ too, and would wait for each other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import trio
@@ -18,11 +19,12 @@ from host_api.errors import ApiError, ErrorCode, limit_exceeded
 from host_api.program import CallParams
 from runtime import wire
 from runtime.calls import Calls, Inside, Words
-from runtime.errors import Ending, HostBusy, NotInstalled
+from runtime.errors import Ending, HostBusy, NotInstalled, ProgramUnavailable
 from runtime.executor.job import Outcome
 from runtime.limits import Limits, specs
 from runtime.outcomes import failed
-from runtime.registry import Program, Registry
+from runtime.registry import Program, Registry, Release
+from runtime.residents import One
 from runtime.session import CallSession
 
 BUSY_MS = 50
@@ -41,33 +43,70 @@ class ProgramCalls:
     ) -> Any:
         """Cancelled, or ended with its caller, the called program is dropped; what it had handed to the store is done.
 
-        Raises ApiError: LIMIT_EXCEEDED (call_depth, cpu_us, host_calls, message_in_bytes), NOT_FOUND, BUSY (no place
-        now, or the program is asked too often), PROGRAM_FAILED (`details.ending` says how it ended, `details.error`
-        what it answered).
+        Raises ApiError: LIMIT_EXCEEDED (call_depth, cpu_us, host_calls, message_in_bytes), NOT_FOUND,
+        REENTRANT_CALL, BUSY (no place now, or the program is asked too often), PROGRAM_FAILED (`details.ending` says
+        how it ended, `details.error` what it answered).
         """
-        program = self._program(params.program)
-        release = program.release
+        program, release = self._find(params.program, session.user)
         message = wire.request(1, params.method, params.params)
         if len(message) > (most := release.limits.message_in_bytes):
             raise limit_exceeded("message_in_bytes", most, len(message), "bytes", "the message to the program")
         limits = _lent(session, release.limits, params)
         authority = release.authority if narrow is None else release.authority.narrowed(narrow)
         inside = Inside(caller=session, limits=limits, authority=authority, delegated=delegated)
-        self._enter(program)
+        async with self._turn(session, program, release, len(message)) as one:
+            outcome = await self._lending(session, program, release, params.method, message, inside, one)
+        return _value(params.program, outcome, release.limits)
+
+    async def _lending(
+        self, session: CallSession, program: Program, release: Release, method: str, message: bytes, inside: Inside,
+        one: One | None,
+    ) -> Outcome:  # fmt: skip
+        """The call, on what its caller lends; what is left of that comes back."""
+        self._enter(program, release)
+        limits = inside.limits
         usage = session.usage
         usage.called_cpu_us += limits.cpu_us
         usage.host_calls += limits.host_calls
         used_cpu_us = used_calls = 0
         try:
             outcome, receipt = await self._calls.admitted(
-                program, release, params.method, message, _words(session), inside=inside
+                program, release, method, message, _words(session), inside=inside, one=one
             )
             used_cpu_us = receipt.usage.cpu_us + receipt.usage.called_cpu_us
             used_calls = receipt.usage.host_calls
         finally:
             usage.called_cpu_us -= limits.cpu_us - used_cpu_us
             usage.host_calls -= limits.host_calls - used_calls
-        return _value(params.program, outcome, release.limits)
+        return outcome
+
+    @asynccontextmanager
+    async def _turn(
+        self, session: CallSession, program: Program, release: Release, message_bytes: int
+    ) -> AsyncIterator[One | None]:
+        """The user's sandbox of a resident program. Raises ApiError: REENTRANT_CALL where a call that this one is
+        inside of is in it, BUSY where another one is."""
+        if release.lifetime != "resident" or not session.user:
+            yield None
+            return
+        caller: CallSession | None = session
+        while caller is not None:
+            if caller.app_id == program.app_id and caller.user == session.user:
+                raise ApiError(
+                    ErrorCode.REENTRANT_CALL,
+                    "a call that this one is inside of is in the program's sandbox for this user, which takes one at a"
+                    " time",
+                    details={"program": program.app_id},
+                )
+            caller = caller.caller
+        try:
+            one = await self._calls.residents.take(program, release, session.user, message_bytes, waits=False)
+        except HostBusy:
+            raise ApiError(ErrorCode.BUSY, "the user's sandbox has a call in it", retry_after_ms=BUSY_MS) from None
+        try:
+            yield one
+        finally:
+            self._calls.residents.give(one)
 
     async def as_caller(self, session: CallSession, method: str, params: Mapping[str, Any]) -> Any:
         """Raises ApiError: CAPABILITY_NOT_GRANTED where nothing was delegated, and whatever the method answers."""
@@ -78,17 +117,19 @@ class ProgramCalls:
             )
         return await self._calls.broker.ask(session.delegation, method, params)
 
-    def _program(self, app_id: str) -> Program:
+    def _find(self, app_id: str, user: str) -> tuple[Program, Release]:
         try:
-            return self._registry.find(app_id)
-        except NotInstalled:
+            return self._registry.find(app_id, user)
+        except (NotInstalled, ProgramUnavailable):
             raise ApiError(ErrorCode.NOT_FOUND, "no such program is installed") from None
 
-    def _enter(self, program: Program) -> None:
+    def _enter(self, program: Program, release: Release) -> None:
         """Takes a place in its program's admission, which `Calls.admitted` gives back."""
+        if program.admission.kept:
+            self._calls.residents.make_room(program, release.memory_bytes)
         try:
-            entered = self._calls.has_room(program.release.group) and program.admission.enter_at_once(
-                self._calls.broker.now_us(), program.release.memory_bytes
+            entered = self._calls.has_room(release.group) and program.admission.enter_at_once(
+                self._calls.broker.now_us(), release.memory_bytes
             )
         except HostBusy:
             entered = False
@@ -100,7 +141,8 @@ class ProgramCalls:
 
 def _words(session: CallSession) -> Words:
     return Words(
-        session.user, session.interactive, session.locale, session.time_zone, session.currency, session.trace_id
+        session.user, session.interactive, session.locale, session.time_zone, session.currency,
+        session.traceparent or session.trace_id,
     )
 
 

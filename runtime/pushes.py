@@ -49,9 +49,9 @@ class Pushes:
     """The pushes of one host. Used from the trio thread only."""
 
     def __init__(
-        self, *, store: Store, push: Push, takes: Callable[[str], bool], new_incident: Callable[[], str]
+        self, *, store: Store, push: Push, takes: Callable[[Transaction, str], bool], new_incident: Callable[[], str]
     ) -> None:
-        """`takes`: whether a program is installed and takes events; asked before each push."""
+        """`takes`: whether a program is installed and takes events; asked before each push, in a job."""
         self._store, self._push, self._takes, self._new_incident = store, push, takes, new_incident
         self._line: list[tuple[int, int, str]] = []
         """A heap of (when in µs, ticket, program); an entry counts if `_planned` says the same."""
@@ -89,12 +89,22 @@ class Pushes:
         """Pushes until it is cancelled. Cancelled pushes were attempts: they are repeated when they are due again."""
         if self._seen < 0:
             self._seen = self._store.read(delivery.last_seq)
+            await self._look_at_what_waited()
         async with trio.open_nursery() as nursery:
             while True:
                 self._changed = trio.Event()
                 self._look()
                 with trio.move_on_after(self._begin(nursery)):
                     await self._changed.wait()
+
+    async def _look_at_what_waited(self) -> None:
+        """Since before this process: programs that are installed have events that are due."""
+        after = ""
+        while page := self._store.read(lambda tx: delivery.programs_due(tx, after, NEWS_MAX)):  # noqa: B023
+            self._looks.update(dict.fromkeys(page))
+            self._look()
+            after = page[-1]
+            await trio.lowlevel.checkpoint()
 
     # ---- the line ----------------------------------------------------------------------------------------------------
     def _look(self) -> None:
@@ -117,7 +127,7 @@ class Pushes:
             self._changed.set()
 
     def _due_us(self, tx: Transaction, app_id: str) -> int:
-        if not self._takes(app_id):
+        if not self._takes(tx, app_id):
             self._fresh.discard(app_id)
             self._trust(app_id)
             return 0
@@ -158,7 +168,7 @@ class Pushes:
     async def _push_next(self, app_id: str) -> None:
         handled = False
         try:
-            if self._takes(app_id):
+            if self._store.read(lambda tx: self._takes(tx, app_id)):
                 await self._begin_again(app_id)
                 event = await self._store.write(lambda tx: delivery.take(tx, app_id))
                 handled = event is None or await self._handled(app_id, event)

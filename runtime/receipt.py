@@ -1,4 +1,5 @@
-"""Usage (measured) and Receipt (usage and ending of one call). Plain values; nothing here reads a clock.
+"""Usage (measured), Receipt (usage and ending of one call), Reply (the guest's answer, and the receipt). Plain values;
+nothing here reads a clock.
 
 Structs, because one of each is made for every call."""
 
@@ -54,3 +55,10 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
         """Flat plain values: what docs/protocol.md §10 lists."""
         told = {name: getattr(self, name) for name in self.__struct_fields__ if name != "usage"}
         return {**told, "ending": self.ending.value, **msgspec.structs.asdict(self.usage)}
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """What `Host.call` gives: the guest's result, and what the call cost."""
+
+    value: Any
+    receipt: Receipt

@@ -1,23 +1,37 @@
-"""Which programs there are: one release of each, with what it may do and use. In memory; nothing here runs anything.
+"""Which programs there are, as calls need them: read from the store when they are called, kept while they are in use.
 
-A call takes one release and keeps it to its end: a new install changes later calls only.
+What lives here: the snapshot a call runs under (`Release`), what lives as long as a program is in use (`Program`), and
+which of them are in memory. The store is the truth; nothing here is kept for a program that nobody calls. A call takes
+one release and keeps it to its end: what changes in the registry changes later calls only, but for what is taken away.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from itertools import islice
+from typing import Any, Final
 from weakref import WeakSet
 
-from host_api.capability import CAPABILITIES, NO_GRANTS, Authority, GrantError, Grants, parse_grants
-from runtime.admission import Admission
-from runtime.bundle import Bundle
-from runtime.errors import NotInstalled, UsageError
-from runtime.limits import Limits
+from host_api.capability import CAPABILITIES, Authority, Grants, parse_grants
+from host_api.releases import contents, records
+from host_api.releases.records import Running, StoredRelease
+from host_api.releases.rollout import place
+from host_api.releases.transitions import RegistryRefused
+from host_api.releases.values import Trust
+from host_api.store.protocol import Store
+from runtime import wire
+from runtime.admission import Admission, Shared
+from runtime.errors import NotInstalled, ProgramUnavailable
+from runtime.limits import DeveloperLimits, Limits
+from runtime.offers import CONFIG_BYTES_MAX, effective_limits, growth_bytes
 from runtime.session import Holdings
 
-CONFIG_BYTES_MAX = 16 << 10
+_LOOKED_AT: Final = 8
+"""Programs that were not called for the longest time, looked at each time one is read; those in use stay."""
+ALL: Final = parse_grants(list(CAPABILITIES))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +52,6 @@ class Release:
     """One version of a program with what the operator gave it: the snapshot a call runs under."""
 
     app: App
-    wasm: bytes
     module_sha256: str
     memory_bytes: int
     """What one sandbox of it may grow to."""
@@ -55,108 +68,303 @@ class Release:
     config: Mapping[str, Any]
     takes_events: bool
     """Its manifest says that `hostel_handle` takes notifications of events."""
-    group: str = "unreviewed"
+    lifetime: str
+    """`fresh`, or `resident`."""
+    group: str
     """Programs of different groups never share a worker: the trust level, or the program alone."""
 
 
 class Program:
-    """What lives as long as the program is installed, over its releases."""
+    """What lives as long as a program is in memory, over its releases. `running` is what the store says of it."""
 
-    __slots__ = ("_authorities", "admission", "holdings", "leaving", "release")
+    __slots__ = (
+        "_authorities", "_made", "admission", "app_id", "candidate", "current", "holdings", "leaving", "running",
+        "stopped",
+    )  # fmt: skip
 
-    def __init__(self, release: Release) -> None:
-        self.release = release
+    def __init__(self, running: Running, limits: Limits, shared: Shared | None) -> None:
+        self.app_id = running.program.app_id
         self.leaving = False
         """It is being uninstalled: nobody finds it any more."""
-        self._authorities = WeakSet((release.authority,))
+        self.stopped = ""
+        """Why nobody may call it: killed, quarantined; '' if somebody may."""
+        self.current: Release | None = None
+        self.candidate: Release | None = None
+        self.running = running
+        self._made: list[tuple[StoredRelease, Release]] = []
+        self._authorities: WeakSet[Authority] = WeakSet()
         self.holdings = Holdings()
-        self.admission = Admission(release.limits, self.holdings)
+        self.admission = Admission(limits, self.holdings, shared)
+        self.follow(running, limits)
 
-    def replace(self, release: Release) -> None:
-        """Calls in flight end under the release they began with."""
-        self.release = release
-        self._authorities.add(release.authority)
-        self.admission.set_limits(release.limits)
+    @property
+    def release(self) -> Release:
+        """What everybody gets; the candidate where there is no such. Raises ProgramUnavailable: there is neither."""
+        found = self.current or self.candidate
+        if found is None:
+            raise unavailable(self.app_id, "not_released")
+        return found
+
+    def release_for(self, user: str) -> Release:
+        """What this user gets. Raises ProgramUnavailable."""
+        candidate, current, running = self.candidate, self.current, self.running
+        if candidate is not None and user:
+            share = running.program.share
+            if user in running.trial_users or (share and place(self.app_id, user) < share):
+                return candidate
+        if current is None or running.program.offline:
+            raise unavailable(self.app_id, "not_released")
+        return current
+
+    def follow(self, running: Running, default: Limits) -> None:
+        """The store says this of it now. Calls in flight end under the release they began with; what the full release
+        was granted before and is not now is gone for them too."""
+        before, was, program = self.current, self.running, running.program
+        if (was.program.sector, was.program.isolation, was.owner) != (program.sector, program.isolation, running.owner):
+            self.forget_made()
+        self._made = [
+            (stored, self._release(stored, running, default))
+            for stored in (running.current, running.candidate)
+            if stored is not None
+        ]
+        by_code = {stored.code: release for stored, release in self._made}
+        self.current, self.candidate = by_code.get(program.current_code), by_code.get(program.candidate_code)
+        self.running = running
+        self.stopped = "killed" if program.killed else "quarantined" if program.quarantined else ""
+        self._narrow(before)
+        for release in by_code.values():
+            self._authorities.add(release.authority)
+        if program.leaving and not self.leaving:
+            self.leave()
+        if by_code:
+            self.admission.set_limits(self.release.limits)
+
+    def forget_made(self) -> None:
+        """What releases were made under is not what it was: `follow` makes them anew."""
+        self._made.clear()
+
+    def _release(self, stored: StoredRelease, running: Running, default: Limits) -> Release:
+        """The same as before if nothing changed: its calls share one authority."""
+        made = (release for before, release in self._made if before == stored)
+        return next(made, None) or release_of(stored, running, default)
+
+    def _narrow(self, before: Release | None) -> None:
+        """What is granted no more is gone for calls in flight: of the same release all that was taken away from it, of
+        an older one what the new one has not."""
+        now = self.current
+        if before is None or now is None or before is now:
+            return
+        held = now.authority.grants()
+        gone = before.authority.grants().without(held)
+        kept = {id(each.authority) for each in (now, self.candidate) if each is not None}
+        for authority in self._authorities:
+            if id(authority) not in kept:
+                authority.narrow(authority.grants().without(gone))
+        if before.app.release_code == now.app.release_code:
+            before.authority.narrow(held)
+
+    def leave(self) -> None:
+        """It is gone for later calls and for those that wait; those in flight go on without its grants."""
+        self.leaving = True
+        self.admission.close(NotInstalled(f"{self.app_id} was uninstalled", details={"app_id": self.app_id}))
+        self.take_away(ALL)
 
     def take_away(self, gone: Grants) -> None:
         """From every release of it that a call still runs under."""
         for authority in self._authorities:
             authority.narrow(authority.grants().without(gone))
 
+    def is_idle(self, now_us: int) -> bool:
+        """Nothing would be lost if it were forgotten: no call of it runs or waits, and no rate remembers one."""
+        return not self.leaving and self.admission.is_idle(now_us)
+
 
 class Registry:
-    """Installed programs by app_id."""
+    """Programs by app_id: the store's, through a memory of those in use. Used from the trio thread only."""
 
-    def __init__(self) -> None:
-        self._programs: dict[str, Program] = {}
+    def __init__(self, store: Store, *, limits: Limits, developer_limits: DeveloperLimits, in_memory_max: int) -> None:
+        """`limits`: of a program that is given no others. `in_memory_max`: programs that stay in memory between calls;
+        those in use are there besides."""
+        self._store, self._limits, self._developer_limits = store, limits, developer_limits
+        self._in_memory_max = in_memory_max
+        self._programs: OrderedDict[str, Program] = OrderedDict()
+        self._shared: dict[str, Shared] = {}
+        self._doubtful: set[str] = set()
+        self._count = store.read(records.count_programs)
 
     def __iter__(self) -> Iterator[Program]:
-        return iter(self._programs.values())
+        """Those in memory."""
+        return iter(list(self._programs.values()))
 
     def __len__(self) -> int:
-        return len(self._programs)
+        """All that are installed."""
+        return self._count
 
-    def find(self, app: App | str) -> Program:
-        """Raises NotInstalled."""
+    def find(self, app: App | str, user: str = "") -> tuple[Program, Release]:
+        """The program, and the release that this user gets ('' for nobody: the full one). A look-up in memory, else one
+        read of the store. Raises NotInstalled, ProgramUnavailable."""
+        app_id = app if type(app) is str else app.app_id  # type: ignore[union-attr]
+        program = self._programs.get(app_id)
+        if program is None or self._doubtful:
+            program = self.program(app_id)
+        else:
+            self._programs.move_to_end(app_id)
+            if program.leaving:
+                raise _not_installed(app_id)
+        if program.stopped:
+            raise unavailable(app_id, program.stopped)
+        return program, program.release_for(user)
+
+    def program(self, app: App | str) -> Program:
+        """The program, whether it may be called or not. Raises NotInstalled."""
         app_id = app if isinstance(app, str) else app.app_id
         program = self._programs.get(app_id)
+        if program is None or app_id in self._doubtful:
+            program = self._read(app_id)
         if program is None or program.leaving:
             raise _not_installed(app_id)
+        self._programs.move_to_end(app_id)
         return program
 
-    def authority(self, app_id: str) -> Authority | None:
-        """Of the release that is installed; None where none is."""
+    def refresh(self, app_id: str) -> None:
+        """The store may say something else of it now. Of a program that is not in memory nothing is to be done."""
+        self._doubtful.discard(app_id)
+        if app_id in self._programs:
+            self._read(app_id)
+
+    def refresh_owner(self, developer: str) -> None:
+        """The same for all programs of a developer that are in memory; their shares too."""
+        for app_id, program in list(self._programs.items()):
+            if program.running.owner.id == developer:
+                self._read(app_id)
+
+    def forget_user(self, user: str) -> None:
+        """Whoever tried a candidate, and was erased, tries it no more."""
+        for program in self:
+            if user in program.running.trial_users:
+                self._read(program.app_id)
+
+    def set_default(self, limits: Limits) -> None:
+        """What programs get that are given no others: for calls from now on."""
+        self._limits = limits
+        for program in self:
+            program.forget_made()
+            self._read(program.app_id)
+
+    def stop(self, app_id: str, how: str) -> None:
+        """At once, before the store knows: `killed` or `quarantined`."""
         program = self._programs.get(app_id)
-        return None if program is None else program.release.authority
+        if program is not None:
+            program.stopped = how
 
-    def takes_events(self, app_id: str) -> bool:
-        """Whether a program of that id is installed and wants to be woken for its events."""
-        program = self._programs.get(app_id)
-        return program is not None and program.release.takes_events and not program.leaving
+    def module(self, sha256: str) -> bytes:
+        """The bytes of a release's module, where its artifact is gone. Raises NotInstalled: the program is, too."""
+        try:
+            return self._store.read(lambda tx: contents.module(tx, sha256))
+        except RegistryRefused as error:
+            raise NotInstalled(error.message) from None
 
-    def check(self, app: App) -> None:
-        """Whether a release of it may be put. Raises UsageError: a version never goes down."""
-        old = self._programs.get(app.app_id)
-        if old is not None and not old.leaving and app.release_code < old.release.app.release_code:
-            raise UsageError(
-                f"{app.app_id} {old.release.app.release_code} is installed and the bundle's version code is"
-                f" {app.release_code}: a version never goes down; uninstall it first",
-                details={"installed": old.release.app.release_code, "offered": app.release_code},
-            )
+    def doubt(self, app_id: str) -> None:
+        """Nobody knows what the store says of it: it is read for each call, until a `refresh`."""
+        self._doubtful.add(app_id)
 
-    def put(self, release: Release) -> Grants:
-        """Installs, or replaces; what was granted before and is not now, which is gone for calls in flight too.
-
-        Raises UsageError as `check`.
-        """
-        self.check(release.app)
-        app_id = release.app.app_id
-        old = self._programs.get(app_id)
-        if old is None or old.leaving:
-            self._programs[app_id] = Program(release)
-            return NO_GRANTS
-        gone = old.release.authority.grants().without(release.authority.grants())
-        old.replace(release)
-        old.take_away(gone)
-        return gone
+    def came(self, programs: int) -> None:
+        """So many more are installed; fewer, if it is below 0."""
+        self._count += programs
 
     def leave(self, app: App | str) -> Program:
         """The program is gone for later calls and for those that wait; those in flight go on without its grants. May be
         repeated until `remove`. Raises NotInstalled."""
         app_id = app if isinstance(app, str) else app.app_id
-        program = self._programs.get(app_id)
+        program = self._programs.get(app_id) or self._read(app_id)
         if program is None:
             raise _not_installed(app_id)
-        program.leaving = True
-        program.admission.close(NotInstalled(f"{app_id} was uninstalled", details={"app_id": app_id}))
-        program.take_away(parse_grants(list(CAPABILITIES)))
+        program.leave()
         return program
 
     def remove(self, program: Program) -> None:
-        """After `leave`, once all that belonged to it is ended; another one that was put meanwhile stays."""
-        app_id = program.release.app.app_id
-        if self._programs.get(app_id) is program:
-            del self._programs[app_id]
+        """After `leave`, once all that belonged to it is ended; another one that was installed meanwhile stays."""
+        if self._programs.get(program.app_id) is program:
+            del self._programs[program.app_id]
+
+    # ---- memory ------------------------------------------------------------------------------------------------------
+    def _read(self, app_id: str) -> Program | None:
+        """As the store has it; None where there is no such program."""
+        running = self._store.read(lambda tx: records.running(tx, app_id))
+        known = self._programs.get(app_id)
+        if running is None:
+            if known is not None and not known.leaving:
+                del self._programs[app_id]
+            return known if known is not None and known.leaving else None
+        shared = self._shared_of(running)
+        if known is not None and not (known.leaving and not running.program.leaving):
+            known.admission.share(shared)
+            known.follow(running, self._limits)
+            return known
+        self._programs[app_id] = program = Program(running, self._limits, shared)
+        self._forget_some()
+        return program
+
+    def _shared_of(self, running: Running) -> Shared | None:
+        """What the programs of one developer use together; None for nobody's."""
+        owner = running.owner
+        if not owner.id:
+            return None
+        limits: DeveloperLimits = self._developer_limits.changed(owner.limits)
+        found = self._shared.get(owner.id)
+        if found is None:
+            found = self._shared[owner.id] = Shared(owner.id, limits)
+        found.set_limits(limits)
+        return found
+
+    def _forget_some(self) -> None:
+        """Of those not called for the longest time, who may go; a developer's share with the last of their programs."""
+        if len(self._programs) <= self._in_memory_max:
+            return
+        now_us = self._store.now_us()
+        for app_id in list(islice(self._programs, _LOOKED_AT)):
+            if len(self._programs) <= self._in_memory_max:
+                return
+            program = self._programs[app_id]
+            if program.is_idle(now_us):
+                del self._programs[app_id]
+                program.admission.share(None)
+                owner = program.running.owner.id
+                if owner and not self._shared[owner].programs:
+                    del self._shared[owner]
+            else:
+                self._programs.move_to_end(app_id)
+
+
+def release_of(stored: StoredRelease, running: Running, default: Limits) -> Release:
+    """The snapshot that calls take, of what the store has."""
+    program, facts = running.program, stored.facts
+    limits = _effective(default, tuple(facts.limits_wanted.items()), tuple(stored.limits.items()))
+    return Release(
+        app=App(
+            app_id=program.app_id, release_name=stored.name, release_code=stored.code, identity=stored.identity,
+            signed_by=stored.signed_by or None,
+        ),
+        module_sha256=stored.module_sha256, memory_bytes=growth_bytes(facts.memory_max_pages, limits),
+        authority=Authority(requested=stored.requested, granted=stored.grants),
+        limits=limits, program_name=facts.program_name, payee=stored.payee, sector=program.sector,
+        reasons=facts.reasons, notices=facts.notices, config=wire.decode(stored.config, CONFIG_BYTES_MAX),
+        takes_events=facts.takes_events, lifetime=facts.lifetime, group=_group(stored, running),
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=256)
+def _effective(default: Limits, wanted: tuple[tuple[str, int], ...], given: tuple[tuple[str, int], ...]) -> Limits:
+    """Once for all programs of a template."""
+    return effective_limits(dict(wanted), default, dict(given))
+
+
+def _group(stored: StoredRelease, running: Running) -> str:
+    if running.program.isolation == "dedicated":
+        return f"alone:{running.program.app_id}"
+    if running.owner.trust is Trust.PLATFORM and stored.signed_by:
+        return Trust.PLATFORM.value
+    return Trust.REVIEWED.value if stored.reviewed else Trust.UNREVIEWED.value
 
 
 def _not_installed(app_id: str) -> NotInstalled:
@@ -165,61 +373,13 @@ def _not_installed(app_id: str) -> NotInstalled:
     )
 
 
-def requested(bundle: Bundle) -> Grants:
-    """What the manifest asks for. Raises UsageError for permissions that this host does not know."""
-    try:
-        return parse_grants({p.name: dict(p.constraints) for p in bundle.manifest.req_permissions})
-    except GrantError as error:
-        raise UsageError(f"manifest.json: $.req_permissions: {error}", code="manifest_invalid") from None
+_WHY: Final = {
+    "killed": "was stopped by the operator, until it is revived",
+    "quarantined": "was stopped by the host, until the operator revives it",
+    "not_released": "has no release that this user gets: it is offline, or out for others only",
+}
 
 
-def reasons(bundle: Bundle) -> Mapping[str, Mapping[str, str]]:
-    """Why the manifest asks for each capability: what a user is shown who is asked for consent."""
-    return {asked.name: _by_language(asked.reason) for asked in bundle.manifest.req_permissions}
-
-
-def notices(bundle: Bundle) -> Mapping[str, Mapping[str, str]]:
-    """The templates of what the program may tell its users."""
-    return {notice.id: _by_language(notice.text) for notice in bundle.manifest.notices}
-
-
-def _by_language(text: str | Mapping[str, str]) -> Mapping[str, str]:
-    return {"": text} if isinstance(text, str) else dict(text)
-
-
-def authority_of(bundle: Bundle, grant: Any) -> Authority:
-    """What the release may do: requested ∩ granted.
-
-    Raises UsageError for what neither knows, and where a permission that the manifest requires is not granted: the
-    program says itself that it cannot work so.
-    """
-    given = granted(grant)
-    authority = Authority(requested=requested(bundle), granted=given)
-    missing = [
-        asked.name
-        for asked in bundle.manifest.req_permissions
-        if asked.required and given.constraints(asked.name) is None
-    ]
-    if missing:
-        raise UsageError(
-            f"the manifest requires {', '.join(missing)}, and the grant has not: grant it (--grant on the command"
-            ' line), or have the developer set "required": false',
-            code="permission_missing",
-            details={"missing": missing},
-        )
-    return authority
-
-
-def granted(grant: Any) -> Grants:
-    """What the operator gives. Raises UsageError."""
-    try:
-        return parse_grants(grant)
-    except GrantError as error:
-        raise UsageError(f"grant: {error}", code="grant_invalid") from None
-
-
-def effective_limits(bundle: Bundle, default: Limits, given: Mapping[str, int]) -> Limits:
-    """The default, lowered where the manifest wants less, then what the operator gives. Raises UsageError."""
-    known = {name: min(value, getattr(default, name)) for name, value in bundle.manifest.program.limits.items()}
-    limits: Limits = default.changed({**known, **given})
-    return limits
+def unavailable(app_id: str, state: str) -> ProgramUnavailable:
+    """Installed, and not to be called: `killed`, `quarantined`, `not_released`."""
+    return ProgramUnavailable(f"{app_id} {_WHY[state]}", details={"app_id": app_id, "state": state})

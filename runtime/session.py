@@ -66,6 +66,10 @@ class CallSession(msgspec.Struct, kw_only=True, eq=False):
     deadline: Deadline
     holdings: Holdings
     log_sink: LogSink
+    traceparent: str = ""
+    """The span that this call is, or came from, for calls inside of it (runtime/traceparent.py); '': none."""
+    span: Any = None
+    """Of runtime.tracing."""
     depth: int = 0
     caller: CallSession | None = None
     """The call that this one is inside of (program.call)."""

@@ -6,10 +6,46 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runtime.errors import UsageError
-from runtime.limits import KIB, MIB, CompileLimits, Limits, ModuleCaps
+from runtime.limits import KIB, MIB, CompileLimits, DeveloperLimits, Limits, ModuleCaps
+from runtime.worker_settings import WorkerSettings
 
 SLOTS_MOST = 20_000
 """Each slot takes about five of a process's mappings (vm.max_map_count is 65,530 by default), three when in use."""
+LABELLED_PROGRAMS_MOST = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalSettings:
+    """How long receipts and programs' log lines are kept: what is older, or more, goes first."""
+
+    receipts_days: int = 7
+    """Receipts older than this are deleted."""
+    receipts_bytes_max: int = 512 * MIB
+    """All receipts together, on the disk; one takes about 500 bytes."""
+    logs_days: int = 7
+    """Programs' log lines older than this are deleted."""
+    logs_bytes_max: int = 100 * MIB
+    """All programs' log lines together, on the disk."""
+
+    def __post_init__(self) -> None:
+        for name, least, most in (
+            ("receipts_days", 1, 3_650), ("receipts_bytes_max", 4 * MIB, 1 << 40),
+            ("logs_days", 1, 3_650), ("logs_bytes_max", 4 * MIB, 1 << 40),
+        ):  # fmt: skip
+            if not least <= getattr(self, name) <= most:
+                raise UsageError(f"{name} = {getattr(self, name)}: must be from {least} to {most}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsSettings:
+    """What is counted for `Host.metrics`: figures of the host, and of each program for `hostel top`."""
+
+    programs: int = 0
+    """So many programs, the busiest, have metrics with their id as a label."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.programs <= LABELLED_PROGRAMS_MOST:
+            raise UsageError(f"programs = {self.programs}: must be from 0 to {LABELLED_PROGRAMS_MOST}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +58,10 @@ class HostSettings:
     """Memory kept mapped in an idle slot, zeroed between calls: more is faster and costs that much for each slot."""
     limits: Limits = field(default_factory=Limits)
     """What a program gets unless its operator gives it more or less."""
+    developer_limits: DeveloperLimits = field(default_factory=DeveloperLimits)
+    """What all programs of one developer get together, unless the operator gives them more or less."""
+    programs_in_memory: int = 2_048
+    """Programs kept in memory between their calls, about 10 KB each; another is read from the store when it is called."""
     caps: ModuleCaps = field(default_factory=ModuleCaps)
     compile_limits: CompileLimits = field(default_factory=CompileLimits)
     loaded_bytes_max: int = 256 * MIB
@@ -32,8 +72,17 @@ class HostSettings:
     """True: bundles without a trusted signature may be installed."""
     ticker: str = "auto"
     """signal, thread, or the best there is."""
+    resident_idle_s: float = 60.0
+    """How long a resident sandbox is kept after its last call."""
     drain_s: float = 5.0
     """How long closing waits for calls in flight before it ends them as `cancelled`."""
+    workers: WorkerSettings | None = None
+    """Jailed processes that programs run in; None: they run in this one."""
+    journal: JournalSettings | None = None
+    """Receipts and programs' log lines kept in the state directory; None: none are written, and programs' lines go to
+    the log sink alone."""
+    metrics: MetricsSettings | None = None
+    """None: nothing is counted, which spares each call 2 µs."""
     cache_dir: Path | None = None
     """Where compiled modules are kept between runs (in `artifacts`, with their key in `keys`, both made with the first
     of them); None: in the state directory, or in memory where there is none."""
@@ -43,6 +92,10 @@ class HostSettings:
             raise UsageError(f"slots = {self.slots}: must be from 1 to {SLOTS_MOST}")
         if not 0 <= self.keep_resident_bytes <= 16 * MIB:
             raise UsageError(f"keep_resident_bytes = {self.keep_resident_bytes}: must be from 0 to {16 * MIB}")
+        if not 1 <= self.programs_in_memory <= 1_000_000:
+            raise UsageError(f"programs_in_memory = {self.programs_in_memory}: must be from 1 to 1000000")
+        if not 0.001 <= self.resident_idle_s <= 86_400:
+            raise UsageError(f"resident_idle_s = {self.resident_idle_s}: must be from 0.001 to 86400")
         if self.drain_s < 0:
             raise UsageError(f"drain_s = {self.drain_s}: must not be negative")
         if self.ticker not in ("auto", "signal", "thread"):

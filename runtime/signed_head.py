@@ -9,6 +9,7 @@ Signed is, with Ed25519: "hostel audit head 1\\0" ‖ n in 8 bytes ‖ hash ‖ 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
@@ -72,13 +73,20 @@ def public_key(key: bytes) -> PublicKey:
 
 def read(path: Path) -> SignedHead:
     """Read a head's file. Raises UsageError: it cannot be read, is none, or its signature does not fit."""
-    what = shown(str(path))
+    data = read_file(path, "head_bytes_max", FILE_BYTES_MAX)
+    return _checked(lambda: msgspec.json.decode(data, type=_Text), shown(str(path)))
+
+
+def from_dict(told: Mapping[str, str | int], what: str = "this") -> SignedHead:
+    """What `as_dict` gave. Raises as `read`."""
+    return _checked(lambda: msgspec.convert(told, _Text), what)
+
+
+def _checked(text_of: Callable[[], _Text], what: str) -> SignedHead:
     try:
-        text = msgspec.json.decode(read_file(path, "head_bytes_max", FILE_BYTES_MAX), type=_Text)
+        text = text_of()
         public = PublicKey.from_text(text.public_key)
     except (msgspec.DecodeError, HostelError) as error:
-        if isinstance(error, UsageError):
-            raise
         raise UsageError(f"{what} is no head of an audit: {shown(str(error))}; hostel audit head makes one") from None
     if text.format != FORMAT:
         raise UsageError(f"{what} is no head of an audit that this hostel reads; hostel audit head makes one")

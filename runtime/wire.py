@@ -103,30 +103,42 @@ _SCALARS: Final = frozenset({str, int, bool, bytes, type(None)})
 _SURELY_SHORT: Final = KEY_BYTES_MAX // 4  # a character takes at most four bytes
 
 
-def decode(data: bytes, bytes_max: int) -> Any:
-    """Any bytes give a value or MalformedMessage. Ints are int64 or uint64, floats finite, map keys texts."""
-    value = _read(data, bytes_max)
-    _check((value,), DEPTH_MAX + 1)
+def decode(data: bytes, bytes_max: int, *, depth_max: int = DEPTH_MAX, elements_max: int = ELEMENTS_MAX) -> Any:
+    """Any bytes give a value or MalformedMessage. Ints are int64 or uint64, floats finite, map keys texts.
+
+    `depth_max` and `elements_max`, never less than the defaults: for messages that hold one of a guest's.
+    """
+    value = _read(data, bytes_max, depth_max, elements_max)
+    _check((value,), depth_max + 1)
     return value
 
 
-def _read(data: bytes, bytes_max: int) -> Any:
+def decode_bounded_by_size(data: bytes) -> Any:
+    """For bytes of a host that one's own client asked: well-formed MessagePack, or MalformedMessage; nothing else is
+    looked for. The caller has bounded their size."""
+    try:
+        return _decode(data)
+    except Exception:  # as in `_read`
+        raise MalformedMessage("not MessagePack") from None
+
+
+def _read(data: bytes, bytes_max: int, depth_max: int = DEPTH_MAX, elements_max: int = ELEMENTS_MAX) -> Any:
     """Steps 1 to 4 of the rules on top. `_check` must follow."""
     size = len(data)
     if size > bytes_max:
         raise MalformedMessage(f"{size} bytes, the most is {bytes_max}")
     if size > SCAN_BYTES:
-        _scan(data)
+        _scan(data, depth_max, elements_max)
     try:
         value = _decode(data)
         if size <= SCAN_BYTES and _encode(value) != data:
-            _scan(data)
+            _scan(data, depth_max, elements_max)
     except MalformedMessage:
         raise
     except UnicodeDecodeError:
         raise MalformedMessage("a text is not UTF-8") from None
     except RecursionError:
-        raise MalformedMessage(f"deeper than {DEPTH_MAX}") from None
+        raise MalformedMessage("deeper than a message may be") from None
     except Exception:  # whatever the C decoder raises for bytes it does not like, the answer is the same
         raise MalformedMessage("not MessagePack") from None
     return value
@@ -144,7 +156,7 @@ def _check(items: Iterable[Any], depth: int) -> None:
         elif kind is not dict and kind is not list:
             raise MalformedMessage("an extension type")
         elif depth == 1:
-            raise MalformedMessage(f"deeper than {DEPTH_MAX}")
+            raise MalformedMessage("deeper than a message may be")
         elif kind is list:
             _check(item, depth - 1)
         else:
@@ -172,19 +184,19 @@ _LENGTH_WIDTH: Final = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4, 0x
 _TRUNCATED: Final = "ends too early"
 
 
-def _scan(data: bytes) -> None:
+def _scan(data: bytes, depth_max: int, elements_max: int) -> None:
     """Elements, depth and equal keys of any bytes, building nothing but the sets of a map's keys.
 
-    Elements are counted where a container announces them, so at most ELEMENTS_MAX steps are made, whatever the bytes
+    Elements are counted where a container announces them, so at most `elements_max` steps are made, whatever the bytes
     say. Raises MalformedMessage.
     """
     try:
-        _scan_values(data)
+        _scan_values(data, depth_max, elements_max)
     except IndexError:
         raise MalformedMessage(_TRUNCATED) from None
 
 
-def _scan_values(data: bytes) -> None:
+def _scan_values(data: bytes, depth_max: int, elements_max: int) -> None:
     at, elements = 0, 1
     left, keys = 1, None  # values still to come in this container; the keys seen if it is a map
     outer: list[tuple[int, set[bytes] | None]] = []
@@ -208,14 +220,14 @@ def _scan_values(data: bytes) -> None:
             if 0xA0 <= first < 0xDC:
                 at += number
                 continue
-            if len(outer) == DEPTH_MAX:
-                raise MalformedMessage(f"deeper than {DEPTH_MAX}")
+            if len(outer) == depth_max:
+                raise MalformedMessage("deeper than a message may be")
             outer.append((left, keys))
             is_map = first < 0x90 or first >= 0xDE
             left, keys = (2 * number, set()) if is_map else (number, None)
             elements += left
-            if elements > ELEMENTS_MAX:
-                raise MalformedMessage(f"more than {ELEMENTS_MAX} elements")
+            if elements > elements_max:
+                raise MalformedMessage(f"more than {elements_max} elements")
 
 
 def _key(data: bytes, at: int, first: int) -> tuple[int, int]:
@@ -303,6 +315,13 @@ def parse_response(data: bytes, bytes_max: int, msgid: int) -> tuple[Params | No
     return error, result
 
 
+def tells_error(response: bytes) -> bool:
+    """Whether a response to the request 1, if it is one, is an error: for a look at the head of it, without reading it
+    (`parse_response` does)."""
+    return len(response) > 3 and response[1:3] == b"\x01\x01" and response[3] != _NIL
+
+
+_NIL: Final = 0xC0
 _INT_WIDTH: Final = {0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8, 0xD0: 1, 0xD1: 2, 0xD2: 4, 0xD3: 8}
 
 

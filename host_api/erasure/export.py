@@ -40,6 +40,7 @@ _SECTIONS: Final[Mapping[str, _Section]] = {
     "prompts": _Section(
         columns="id kind app_id about shown opened_us expires_us", table="prompts", order="opened_us id"
     ),
+    "trials": _Section(columns="app_id", table="trial_users", order="app_id"),
     "declines": _Section(columns="app_id declines last_us", table="prompt_declines", order="app_id"),
     "notices": _Section(
         columns="id app_id template text language created_us taken_us", table="notices", order="created_us id"

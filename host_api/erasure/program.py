@@ -1,6 +1,7 @@
 """Erasing a program: jobs of `Store.write`, some rows at a time, after which no row holds what it kept or said.
 
-What lives here: which of its rows go and which texts are blanked. It is to be uninstalled before, its orders ended.
+What lives here: which of its rows go and which texts are blanked. It is to be uninstalled before, its orders ended;
+what the registry has of it goes with that.
 Orders, ledger and audit stay, with their amounts; what the user's prompts, consents and notices said of it goes.
 """
 
@@ -24,6 +25,19 @@ KEPT: Final = frozenset(
     {"orders", "payment_usage", "merchants", "events", "event_streams", "event_programs", "program_owners"}
 )
 """What money hangs on, what tells of it, and whose the name is. Texts in them are blanked."""
+
+UNINSTALLED: Final = frozenset({"programs", "releases", "trial_users"})
+"""Went before, with the uninstalling (host_api/releases/removal.py)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uninstalled:
+    """What the end of a program came to."""
+
+    orders_closed: int
+    """Not paid yet; what they held is their users' again."""
+    rows_erased: int
+    """0 where it was not to be erased."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

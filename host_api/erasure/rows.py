@@ -18,6 +18,7 @@ PRIMARY_KEYS: Final[Mapping[str, str]] = {
     "consents": "app_id, user_id, scope",
     "prompts": "id",
     "prompt_declines": "app_id, user_id",
+    "trial_users": "app_id, user_id",
     "subjects": "user_id",
 }
 VALUE_BYTES_AT_ONCE: Final = 4 << 20

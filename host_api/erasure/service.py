@@ -20,6 +20,7 @@ from host_api.erasure.user import DELETED, REWRITTEN, Erased, erase_user, under_
 from host_api.errors import ApiError, ErrorCode
 from host_api.payment.orders import CloseReason
 from host_api.payment.sweep import close_program
+from host_api.releases import removal
 from host_api.store.protocol import Store, Transaction
 
 T = TypeVar("T")
@@ -36,9 +37,16 @@ class Cache(Protocol):
     def stop_caching(self) -> None: ...
 
 
+class Journal(Protocol):
+    """What is kept of calls beside the store; runtime.journal is one."""
+
+    async def forget_user(self, user: str) -> int: ...
+    async def forget_program(self, app_id: str) -> int: ...
+
+
 class Erasure:
-    """The operator's. `cache`: None where no program runs (a state directory that is worked on offline). `new_id`: 128
-    random bits as text; `new_salt`: see `audit.subject`.
+    """The operator's. `cache`: None where no program runs (a state directory that is worked on offline). `journal`: None
+    where none is kept. `new_id`: 128 random bits as text; `new_salt`: see `audit.subject`.
     """
 
     def __init__(
@@ -47,12 +55,14 @@ class Erasure:
         store: Store,
         codec: Codec,
         cache: Cache | None,
+        journal: Journal | None,
         new_id: Callable[[], str],
         new_salt: Callable[[], bytes],
     ) -> None:
         self._store = store
         self._codec = codec
         self._cache = cache
+        self._journal = journal
         self._new_id = new_id
         self._new_salt = new_salt
 
@@ -91,6 +101,8 @@ class Erasure:
             await self._store.scrub()
 
     async def _erase_user(self, user: str, forfeit_balance: bool) -> Erased:
+        if self._journal is not None:  # first: what a crash cuts short is asked for again
+            await self._journal.forget_user(user)
         total = Erased(rows=0, orders_closed=0, forfeited=())
         after: users.Place | None = users.START
         while after is not None:
@@ -102,12 +114,17 @@ class Erasure:
             total += did
         return total
 
-    async def uninstalled(self, app_id: str) -> int:
-        """The program is gone: its orders that are not paid close, holds are void, their prompts' rows go; audited.
-        How many orders. Raises ApiError of the store; done again, it goes on."""
-        total = await self._end_payments(app_id)
-        await self._store.write(lambda tx: audit.record(tx, "program.uninstalled", app_id=app_id))
-        return total
+    async def uninstall(self, app_id: str, *, erase: bool) -> tuple[int, int]:
+        """Where no host runs: the program is gone, its orders that are not paid close, holds are void, their prompts'
+        rows go, and its releases; with `erase` what it kept and said. How many orders, how many rows of that. Raises
+        ApiError of the store; done again, it goes on."""
+        await self._store.write(lambda tx: removal.leave(tx, app_id))
+        closed = await self._end_payments(app_id)
+        while await self._store.write(lambda tx: removal.remove_some(tx, app_id, scrub=erase)):
+            pass
+        rows = await self.erase_program(app_id) if erase else 0
+        await self._store.write(lambda tx: removal.forget(tx, app_id))
+        return closed, rows
 
     async def _end_payments(self, app_id: str) -> int:
         total = 0
@@ -119,6 +136,8 @@ class Erasure:
         """Erase what a program kept and said; how many rows. It is not installed any more, and none of its calls is in
         flight. Its payments are ended first. Raises ApiError as `erase_user`; done again, it goes on."""
         await self._end_payments(app_id)
+        if self._journal is not None:
+            await self._journal.forget_program(app_id)
         total = 0
         after: program.Place | None = program.START
         while after is not None:

@@ -38,6 +38,7 @@ DELETED: Final[Mapping[str, str]] = {
     "prompts": "user_id",
     "prompt_declines": "user_id",
     "user_fields": "user_id",
+    "trial_users": "user_id",
     "subjects": "user_id",
     "erasures": "user_id",
 }

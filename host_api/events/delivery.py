@@ -39,6 +39,15 @@ def due_us(tx: Transaction, app_id: str) -> int:
     return int(rows[0][0]) if rows else 0
 
 
+def programs_due(tx: Transaction, after: str, at_most: int) -> list[str]:
+    """Programs behind `after` with events that are to be pushed, now or later."""
+    rows = tx.execute(
+        "SELECT DISTINCT app_id FROM events WHERE next_us > 0 AND app_id > :after ORDER BY app_id LIMIT :at_most",
+        {"after": after, "at_most": at_most},
+    )
+    return [str(app_id) for (app_id,) in rows]
+
+
 def take(tx: Transaction, app_id: str) -> Event | None:
     """The program's event that has been due longest, its attempt written down; None if none is due."""
     rows = tx.execute(

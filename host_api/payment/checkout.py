@@ -109,7 +109,7 @@ class Checkout:
         where somebody here knows it."""
         paid = records.paid_in_last_day(tx, order)
         try:
-            for bounds in _bounds(prompts.bounds_of(tx, prompt.id), self._desk.authorities(prompt)):
+            for bounds in _bounds(prompts.bounds_of(tx, prompt.id), self._desk.authorities(tx, prompt)):
                 bounds.admit_amount(order, tx.now_us)
                 bounds.admit_day(paid, order, tx.now_us)
         except ApiError:

@@ -47,9 +47,10 @@ class Desk:
         cashier: Cashier | None,
         new_id: Callable[[], str],
         new_token: Callable[[], str],
-        installed: Callable[[str], Authority | None] = lambda _: None,
+        installed: Callable[[Transaction, str, str], Authority | None] = lambda *_: None,
     ) -> None:
-        """`installed`: what the program of that id may do as it is installed now; None where nobody knows."""
+        """`installed`: what the program of that id may do for that user as it is installed now, None where nobody
+        knows; asked in jobs."""
         self._store = store
         self._clock = clock
         self._nursery = nursery
@@ -124,12 +125,12 @@ class Desk:
             raise known.error
         return known.ended.is_set()
 
-    def authorities(self, prompt: Prompt) -> list[Authority]:
+    def authorities(self, tx: Transaction, prompt: Prompt) -> list[Authority]:
         """As they are now: of the release whose call opened the prompt, unless another process did, and of the one that
         is installed. They outlive the call: what the call alone was held to is for the service to keep with the
         prompt."""
         known = self._places.find(prompt.id)
-        found = (None if known is None else known.authority, self._installed(prompt.app_id))
+        found = (None if known is None else known.authority, self._installed(tx, prompt.app_id, prompt.user))
         return [authority for authority in found if authority is not None]
 
     def refresh(self, app_id: str, user: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,12 @@ def close(connection: apsw.Connection) -> None:
     except apsw.Error:
         _log.exception("the write-ahead log was not emptied; the next opening does it")
     connection.close()
+
+
+def interrupt(connection: apsw.Connection) -> None:
+    """Break off what another thread reads on it; nothing if it is closed already."""
+    with suppress(apsw.ConnectionClosedError):
+        connection.interrupt()
 
 
 class SqliteTransaction:

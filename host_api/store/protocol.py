@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -54,6 +55,16 @@ class Transaction(Protocol):
 class Store(Protocol):
     """All state of the host. Serializable: jobs see the world as if they ran one after the other."""
 
+    @property
+    def commits(self) -> int:
+        """How many there were since it was opened; several writes share one."""
+        ...
+
+    @property
+    def writes(self) -> int:
+        """Jobs of `write` that were carried out or refused by the disk since it was opened."""
+        ...
+
     def now_us(self) -> int:
         """The host's time: the injected clock, never earlier than what was said or stored before (a `Clock`)."""
         ...
@@ -80,6 +91,14 @@ class Store(Protocol):
         """
         ...
 
+    async def survey(self, job: Callable[[Transaction], T]) -> T:
+        """As `read`, for a job that may be long: nothing else waits for it. It sees one snapshot all the while.
+
+        `job` may run in another thread, as in `write`. Cancelled, the job is broken off. Raises ApiError BUSY if the
+        disk refuses.
+        """
+        ...
+
     async def scrub(self) -> None:
         """What transactions before this call deleted or overwrote is on no disk of the store's when this returns.
 
@@ -88,6 +107,15 @@ class Store(Protocol):
         made itself are removed. Cancelled, it stops and stays owed.
 
         Raises ApiError BUSY: the disk refused, or the store is closing; it stays owed.
+        """
+        ...
+
+    async def backup(self, path: Path, look: Callable[[Transaction], T]) -> T:
+        """Everything, as of one moment that comes after all that was acknowledged before this call, to the new file
+        `path` (0600, durable). `look` reads that very moment, maybe in another thread; what it gives is returned.
+
+        Reads and writes go on meanwhile, a `scrub` waits. Cancelled, the copy is broken off, and what there is of the
+        file is the caller's to remove. Raises ApiError BUSY (a disk refused).
         """
         ...
 

@@ -21,13 +21,14 @@ import apsw
 import trio
 
 from host_api.contract import Clock
-from host_api.store import remains, state_directory
+from host_api.store import backup, remains, state_directory
 from host_api.store.connection import (
     Job,
     StorageFault,
     busy,
     close,
     connect,
+    interrupt,
     run_alone,
     run_batch,
     run_read,
@@ -74,6 +75,7 @@ class MemoryStore:
         _migrate(self._connection, known, clock.now_us(), backup=None)
         self._time = _HostTime(clock, 0)
         self._closed = False
+        self.commits = self.writes = 0
 
     def now_us(self) -> int:
         return self._time.now_us()
@@ -84,6 +86,8 @@ class MemoryStore:
             raise busy("the host is closing")
         handed_over = Job(job, self.now_us())
         run_batch(self._connection, (handed_over,))
+        self.commits += 1
+        self.writes += 1
         await trio.lowlevel.cancel_shielded_checkpoint()
         result: T = handed_over.unwrap()
         return result
@@ -95,6 +99,15 @@ class MemoryStore:
         finally:
             self._connection.execute("PRAGMA query_only = OFF")
         return result
+
+    async def survey(self, job: Callable[[Transaction], T]) -> T:
+        await trio.lowlevel.checkpoint()
+        return self.read(job)
+
+    async def backup(self, path: Path, look: Callable[[Transaction], T]) -> T:
+        await trio.lowlevel.checkpoint()
+        copied: T = _copied(self._connection, path, look, self.now_us(), threading.Event())
+        return copied
 
     async def scrub(self) -> None:
         """Nothing of it is on a disk."""
@@ -115,9 +128,11 @@ class FileStore:
         self._file = file
         self._reader = reader
         self._time = _HostTime(clock, last_us)
-        self._outstanding = 0
+        self._outstanding = self.commits = self.writes = 0
         self._closing = False
         self._closed = trio.Event()
+        self._whole_file = trio.Lock()
+        """A copy of the file keeps a snapshot that a scrub could not empty the write-ahead log under."""
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._token = trio.lowlevel.current_trio_token()
         # A daemon: a process that leaves without closing must not hang, and owes nobody the unacknowledged jobs.
@@ -130,7 +145,30 @@ class FileStore:
         result: T = await self._outcome(job, alone=False, seconds=ANSWER_SECONDS)
         return result
 
+    async def backup(self, path: Path, look: Callable[[Transaction], T]) -> T:
+        await trio.lowlevel.checkpoint_if_cancelled()
+        async with self._whole_file:
+            reader, unwanted = connect(self._file, writable=False), threading.Event()
+            now_us = self.now_us()
+
+            def copy() -> T:
+                try:
+                    copied: T = _copied(reader, path, look, now_us, unwanted)
+                    return copied
+                finally:
+                    reader.close()
+
+            try:
+                return await trio.to_thread.run_sync(copy, abandon_on_cancel=True)
+            except trio.Cancelled:
+                unwanted.set()
+                raise
+
     async def scrub(self) -> None:
+        async with self._whole_file:
+            await self._scrub()
+
+    async def _scrub(self) -> None:
         steps: Iterator[None] | None = None
 
         def step(writer: apsw.Connection) -> bool:
@@ -168,6 +206,23 @@ class FileStore:
     def read(self, job: Callable[[Transaction], T]) -> T:
         result: T = run_read(self._reader, job, self.now_us())
         return result
+
+    async def survey(self, job: Callable[[Transaction], T]) -> T:
+        await trio.lowlevel.checkpoint_if_cancelled()
+        reader, now_us = connect(self._file, writable=False), self.now_us()
+
+        def read() -> T:
+            try:
+                result: T = run_read(reader, job, now_us)
+                return result
+            finally:
+                reader.close()
+
+        try:
+            return await trio.to_thread.run_sync(read, abandon_on_cancel=True)
+        except trio.Cancelled:
+            interrupt(reader)
+            raise
 
     async def aclose(self) -> None:
         if not self._closing:
@@ -213,6 +268,8 @@ class FileStore:
     # -- back in the trio thread
     def _acknowledge(self, batch: list[Job]) -> None:
         self._outstanding -= len(batch)
+        self.commits += 1
+        self.writes += len(batch)
         for job in batch:
             if job.task is not None:  # None: gave up waiting
                 task, job.task = job.task, None
@@ -224,6 +281,15 @@ class FileStore:
         except apsw.Error:  # raised here it would end the whole trio run
             _log.exception("the store's reader was not closed")
         self._closed.set()
+
+
+def _copied(
+    source: apsw.Connection, path: Path, look: Callable[[Transaction], Any], now_us: int, unwanted: threading.Event
+) -> Any:
+    try:
+        return backup.copy(source, path, look, now_us, unwanted)
+    except (OSError, apsw.Error) as error:
+        raise busy(f"the backup's disk refused ({error})") from error
 
 
 def _applied(connection: apsw.Connection) -> list[tuple[int, str]]:

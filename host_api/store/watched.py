@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from host_api.store.protocol import Store, T, Transaction
 
@@ -22,6 +23,14 @@ class WatchedStore:
         self._store = store
         self.committed: Callable[[], None] = _nobody
 
+    @property
+    def commits(self) -> int:
+        return self._store.commits
+
+    @property
+    def writes(self) -> int:
+        return self._store.writes
+
     def now_us(self) -> int:
         return self._store.now_us()
 
@@ -34,8 +43,14 @@ class WatchedStore:
     def read(self, job: Callable[[Transaction], T]) -> T:
         return self._store.read(job)
 
+    async def survey(self, job: Callable[[Transaction], T]) -> T:
+        return await self._store.survey(job)
+
     async def scrub(self) -> None:
         await self._store.scrub()
+
+    async def backup(self, path: Path, look: Callable[[Transaction], T]) -> T:
+        return await self._store.backup(path, look)
 
     async def aclose(self) -> None:
         await self._store.aclose()

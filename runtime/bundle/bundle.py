@@ -48,6 +48,8 @@ class Bundle:
     """SHA-256 in hex of the file without its signing block; what a signature covers besides the identity."""
     signature: Signature | None
     """None, or one that fits this bundle; nothing is said about trust in its key."""
+    data: bytes = field(compare=False, repr=False)
+    """The file, as it was read."""
     _contents: Mapping[str, bytes] = field(compare=False, repr=False)
 
     @classmethod
@@ -87,6 +89,7 @@ class Bundle:
             identity=identity.hex(),
             unsigned_sha256=archive.unsigned_sha256.hex(),
             signature=_signature(archive, manifest, identity),
+            data=data,
             _contents=archive.contents,
         )
 

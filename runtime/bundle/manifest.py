@@ -26,6 +26,7 @@ from runtime.errors import ManifestError
 from runtime.limits import KIB, Limits, specs
 
 ABI = "hostel_v1"
+LIFETIMES = ("fresh", "resident")
 MANIFEST_PATH = "manifest.json"
 MANIFEST_BYTES_MAX = 64 * KIB
 VERSION_CODE_MAX = 2**31 - 1
@@ -81,6 +82,7 @@ class Program(_Part, frozen=True):
     """A member of the bundle: the WebAssembly module."""
     abi: str = ABI
     lifetime: str = "fresh"
+    """fresh: a sandbox for every call. resident: one for each user, kept between calls."""
     events: bool = False
     """True: `hostel_handle` takes notifications of events. False: the program is never woken, and lists them."""
     limits: Annotated[Mapping[str, int], Meta(max_length=64)] = {}
@@ -143,7 +145,7 @@ CURES: Mapping[str, str] = {
     "$.program": 'write {"module": "program.wasm", "abi": "hostel_v1"}',
     "$.program.module": "write the path of a member of the bundle that is a WebAssembly module",
     "$.program.abi": f'write "{ABI}", or leave it out',
-    "$.program.lifetime": 'write "fresh", or leave it out',
+    "$.program.lifetime": 'write "fresh" or "resident", or leave it out',
     "$.program.events": "write true if hostel_handle takes notifications of events, or leave it out",
     "$.program.limits": "write an object of limits by name with whole numbers, or leave it out",
 }
@@ -155,7 +157,7 @@ def parse_manifest(data: bytes) -> Manifest:
 
     Raises:
         ManifestError: `details["path"]` is the place. Code `manifest_unsupported` where the manifest is right but this
-            host cannot run the program (a script, `resident`, a higher api level), else `manifest_invalid`.
+            host cannot run the program (a script, a higher api level), else `manifest_invalid`.
     """
     tree = parse_json(data, MANIFEST_BYTES_MAX)
     _refuse_unsupported(tree)
@@ -192,15 +194,12 @@ def _refuse_unsupported(tree: Any) -> None:
     program = tree.get("program") if isinstance(tree, dict) else None
     if not isinstance(program, dict):
         return
-    for key, value in program.items():
-        if key == "script" or (key == "lifetime" and value == "resident"):
-            wrong = "script" if key == "script" else '"resident"'
-            cure = CURES["$.program" if key == "script" else "$.program.lifetime"]
-            path = step("$.program", key)
+    for key in program:
+        if key == "script":
             raise bad_value(
-                path,
-                f"{wrong} is not supported by this host (api level {API_LEVEL})",
-                cure,
+                step("$.program", key),
+                f"script is not supported by this host (api level {API_LEVEL})",
+                CURES["$.program"],
                 code="manifest_unsupported",
             )
 
@@ -309,7 +308,7 @@ def _notice_problems(notices: tuple[Notice, ...]) -> Iterator[tuple[str, str]]:
 def _program_problems(program: Program) -> Iterator[tuple[str, str]]:
     if program.abi != ABI:
         yield "$.program.abi", f"{shown(program.abi)} is no ABI of this host"
-    if program.lifetime != "fresh":
+    if program.lifetime not in LIFETIMES:
         yield "$.program.lifetime", f"{shown(program.lifetime)} is no lifetime"
     known = specs(Limits)
     for name, value in program.limits.items():

@@ -58,10 +58,10 @@ def _module(file: Path, limits: dict[str, int]) -> tuple[bytes, int, list[str]]:
     if data.startswith(WASM_MAGIC):
         given: Limits = Limits().changed(limits)
         return data, given.memory_bytes, []
-    from runtime.registry import effective_limits
+    from runtime.offers import effective_limits
 
     bundle = Bundle.from_bytes(data)
-    memory_bytes = effective_limits(bundle, Limits(), limits).memory_bytes
+    memory_bytes = effective_limits(bundle.manifest.program.limits, Limits(), limits).memory_bytes
     return bundle.module, memory_bytes, unknown_permissions(bundle.manifest)
 
 

@@ -38,8 +38,38 @@ _COMMANDS: Final = {
         ("consent revoke", "consent:revoke", "Take back what a user allowed a program."),
     ),
     "Operators": (
+        ("serve", "serve:serve", "Run the host as a daemon; with --check, say what it would run with."),
+        ("status", "top:status", "Say how a host does that runs."),
+        ("top", "top:top", "Show the busiest programs of a host that runs, once a second."),
+        ("logs", "logs:logs", "Print what programs logged, and follow it."),
+        ("receipts", "logs:receipts", "Print what calls cost and how they ended."),
+        ("backup", "backup:backup", "Make a backup of all that is kept, while the host runs."),
+        ("backups", "backup:backups", "List the backups that were made, and whom erased since they still hold."),
+        ("restore", "backup:restore", "Make a state directory of a backup, and prove it."),
         ("verify", "bundles:verify", "Say whose signature a bundle has, and whether a keyring trusts it."),
         ("inspect", "bundles:inspect", "Show what a bundle is, asks for and holds."),
+        ("developer add", "developer:add", "Sign a developer up."),
+        ("developer list", "developer:list_", "List developers."),
+        ("developer show", "developer:show_", "Show a developer and their keys."),
+        ("developer trust", "developer:trust", "Say how far a developer is trusted."),
+        ("developer limits", "developer:limits", "Set what all programs of a developer may use together."),
+        ("developer key add", "developer:key_add", "Register a developer's public key."),
+        ("developer key revoke", "developer:key_revoke", "Revoke a key; list what it signed."),
+        ("release upload", "release:upload", "Upload a developer's bundle; it waits for a review."),
+        ("release list", "release:list_", "List the releases of a program, or the uploads that wait."),
+        ("release show", "release:show_", "Show a release with the report of its upload."),
+        ("release approve", "release:approve", "Approve an upload and say what it is given."),
+        ("release reject", "release:reject", "Reject an upload, with a reason for its developer."),
+        ("release trial", "release:trial", "Let named users have a release."),
+        ("release gray", "release:gray", "Let a share of all users have a release."),
+        ("release full", "release:full", "Let everybody have a release."),
+        ("release offline", "release:offline", "Let nobody have any release of a program."),
+        ("release rollback", "release:rollback", "Go back to the last full release."),
+        ("release minimum", "release:minimum", "Let no release below a version code ever run again."),
+        ("release kill", "release:kill", "Stop a program at once, until it is revived."),
+        ("release revive", "release:revive", "Let a stopped program be called again."),
+        ("programs", "release:programs", "List installed programs."),
+        ("program show", "release:program_show", "Show a program: releases, grants, limits, owner."),
         ("user set", "user:put", "Set what is known of a user: nickname, avatar, locale, age band, phone, address."),
         ("user show", "user:show", "Show what is known of a user, their balances, and how much else is kept."),
         ("user export", "user:export", "Give out everything the host keeps of a user, as JSON."),
@@ -60,6 +90,10 @@ _COMMANDS: Final = {
     ),
 }
 _GROUPS: Final = {
+    "developer": "Sign developers up, register and revoke their keys, say how far they are trusted.",
+    "developer key": "Register and revoke a developer's keys.",
+    "release": "Take a release from its upload to everybody, and back.",
+    "program": "Look at one installed program.",
     "user": "Set, show, give out and erase what a host keeps of a user.",
     "notices": "Show users what programs have to say, in the place of a front end.",
     "audit": "Prove, print and read the chain of records over every effect.",
@@ -68,7 +102,7 @@ _GROUPS: Final = {
     "payments": "Answer payments that wait in a state directory, in the place of a front end.",
     "consent": "Answer questions for consent, and take consent back, in the place of a front end.",
 }
-"""First word of commands of two words → what they are about."""
+"""What stands before the last word of a command → what such commands are about."""
 _EPILOGUE: Final = "Exit codes: " + " · ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items()) + "."
 
 
@@ -87,13 +121,22 @@ def _app() -> App:
     for place_in_help, (title, commands) in enumerate(_COMMANDS.items()):
         group = Group(title, sort_key=place_in_help)
         for words, place, sentence in commands:
-            first, _, second = words.partition(" ")
-            if not second:
-                app.command(f"runtime.cli.{place}", name=first, help=sentence, group=group, help_epilogue="")
+            *before, last = words.split()
+            if not before:
+                app.command(f"runtime.cli.{place}", name=last, help=sentence, group=group, help_epilogue="")
                 continue
-            if first not in app:
-                app.command(App(name=first, help=_GROUPS[first], group=group, help_epilogue="", version_flags=()))
-            app[first].command(f"runtime.cli.{place}", name=second, help=sentence)
+            _group(app, before, group).command(f"runtime.cli.{place}", name=last, help=sentence)
+    return app
+
+
+def _group(app: App, before: Sequence[str], group: Group) -> App:
+    """The commands that begin with these words."""
+    for number, word in enumerate(before, 1):
+        if word not in app:
+            about = _GROUPS[" ".join(before[:number])]
+            shown = group if number == 1 else None
+            app.command(App(name=word, help=about, group=shown, help_epilogue="", version_flags=()))
+        app = app[word]
     return app
 
 

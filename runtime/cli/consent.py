@@ -12,19 +12,19 @@ from host_api.user.asking import KIND
 from host_api.user.consent import Consent
 from runtime.cli import front_end, report
 from runtime.cli.cashier import sentence
+from runtime.cli.door import Socket, State, Yes
 from runtime.cli.front_end import FrontEnd, Whose
-from runtime.cli.state import State, Yes
 
 
 def list_(
-    *, state: State, user: Annotated[str, Parameter(help="Whose consents.")], as_json: report.AsJson = False
+    *, state: State = None, socket: Socket = None, user: Annotated[str, Parameter(help="Whose consents.")], as_json: report.AsJson = False
 ) -> None:
     """List what a user decided: for which program, which scope, with which words, and until when it holds."""
 
     async def look(desk: FrontEnd) -> tuple[list[Consent], int]:
-        return desk.consents.of_user(user), desk.now_us()
+        return await desk.client.consents.of_user(user), desk.now_us
 
-    consents, now_us = front_end.at_desk(state, look)
+    consents, now_us = front_end.at_desk(state, socket, look)
     rows = [
         {
             "program": one.app_id,
@@ -50,17 +50,16 @@ def list_(
     )  # fmt: skip
 
 
-def pending(*, state: State, user: Whose = None, as_json: report.AsJson = False) -> None:
+def pending(*, state: State = None, socket: Socket = None, user: Whose = None, as_json: report.AsJson = False) -> None:
     """List the questions for consent that wait for an answer, the oldest first.
 
-    They are those of a state directory that no host uses now, as hostel run --later leaves them. Each waits two minutes
-    for its user.
+    Of a host that runs, or of a state directory as hostel run --later leaves it. Each waits two minutes for its user.
     """
 
     async def look(desk: FrontEnd) -> tuple[list[Prompt], int]:
-        return desk.waiting(KIND, user), desk.now_us()
+        return await desk.waiting(KIND, user), desk.now_us
 
-    prompts, now_us = front_end.at_desk(state, look)
+    prompts, now_us = front_end.at_desk(state, socket, look)
     rows = [front_end.told(prompt, now_us) for prompt in prompts]
     if as_json:
         report.show_json(rows)
@@ -74,7 +73,7 @@ def pending(*, state: State, user: Whose = None, as_json: report.AsJson = False)
     )  # fmt: skip
 
 
-def allow(prompt: str, /, *, state: State, yes: Yes = False, as_json: report.AsJson = False) -> None:
+def allow(prompt: str, /, *, state: State = None, socket: Socket = None, yes: Yes = False, as_json: report.AsJson = False) -> None:
     """Say yes for the user: shows what is asked for and why, asks, and remembers it with these very words.
 
     Parameters
@@ -84,15 +83,15 @@ def allow(prompt: str, /, *, state: State, yes: Yes = False, as_json: report.AsJ
     """
 
     async def answer(desk: FrontEnd) -> Prompt:
-        found = desk.find(KIND, prompt)
+        found = await desk.find(KIND, prompt)
         await front_end.ask(found, yes=yes)
         await desk.answer(found, approved=True)
         return found
 
-    _tell(front_end.at_desk(state, answer), "allowed", as_json)
+    _tell(front_end.at_desk(state, socket, answer), "allowed", as_json)
 
 
-def refuse(prompt: str, /, *, state: State, as_json: report.AsJson = False) -> None:
+def refuse(prompt: str, /, *, state: State = None, socket: Socket = None, as_json: report.AsJson = False) -> None:
     """Say no for the user. It is remembered: the program may ask again after seven days.
 
     Parameters
@@ -102,16 +101,17 @@ def refuse(prompt: str, /, *, state: State, as_json: report.AsJson = False) -> N
     """
 
     async def answer(desk: FrontEnd) -> Prompt:
-        found = desk.find(KIND, prompt)
+        found = await desk.find(KIND, prompt)
         await desk.answer(found, approved=False)
         return found
 
-    _tell(front_end.at_desk(state, answer), "refused", as_json)
+    _tell(front_end.at_desk(state, socket, answer), "refused", as_json)
 
 
 def revoke(
     *,
-    state: State,
+    state: State = None,
+    socket: Socket = None,
     user: Annotated[str, Parameter(help="Whose consent.")],
     program: Annotated[str, Parameter(help="The program's app_id.")],
     scope: Annotated[
@@ -122,9 +122,9 @@ def revoke(
     """Take back what a user allowed a program: from now on it is not told any more. Remembered as a no."""
 
     async def take_back(desk: FrontEnd) -> int:
-        return await desk.consents.revoke(program, user, scope)
+        return await desk.client.consents.revoke(program, user, scope)
 
-    count = front_end.at_desk(state, take_back)
+    count = front_end.at_desk(state, socket, take_back)
     if as_json:
         report.show_json({"program": program, "user": user, "scope": scope, "revoked": count})
     else:

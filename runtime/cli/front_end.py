@@ -1,4 +1,4 @@
-"""The command line as a platform's front end: it finds prompts that wait in a state directory, shows and answers them.
+"""The command line as a platform's front end: it finds prompts that wait, shows and answers them.
 
 What lives here: what payments.py and consent.py share. The answer goes the way of every front end's: a token for one
 answer, bound to what was shown.
@@ -6,28 +6,23 @@ answer, bound to what was shown.
 
 from __future__ import annotations
 
-import secrets
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import trio
 from cyclopts import Parameter
 
-from host_api.errors import ApiError
-from host_api.payment.checkout import Checkout
 from host_api.prompts.cashier import TerminalCashier
-from host_api.prompts.desk import Desk
-from host_api.prompts.prompt import Answer, Prompt, PromptError
-from host_api.store import Store
-from host_api.user.asking import ConsentPrompts
-from host_api.user.consent import ConsentStore
-from runtime import sources
+from host_api.prompts.prompt import Answer, Prompt
 from runtime.bundle.refusal import shown
-from runtime.cli.state import on_state
+from runtime.cli import door
 from runtime.errors import AnswerRefused, UsageError
+
+if TYPE_CHECKING:
+    from runtime.client import Client
 
 T = TypeVar("T")
 
@@ -36,20 +31,20 @@ Whose = Annotated[str | None, Parameter(name="--user", help="Only this user's.")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrontEnd:
-    """A desk without programs: prompts that waited when their host stopped."""
+    """A host's prompts, as a front end has them."""
 
-    store: Store
-    desk: Desk
-    consents: ConsentStore
+    client: Client
+    now_us: int
+    """The host's time when it was asked."""
 
-    def waiting(self, kind: str, user: str | None) -> list[Prompt]:
-        return [prompt for prompt in self.desk.pending(user) if prompt.kind == kind]
+    async def waiting(self, kind: str, user: str | None) -> list[Prompt]:
+        return [prompt for prompt in await self.client.prompts.pending(user) if prompt.kind == kind]
 
-    def find(self, kind: str, word: str) -> Prompt:
+    async def find(self, kind: str, word: str) -> Prompt:
         """By its id, or by what it is about. Raises AnswerRefused."""
-        found = self.desk.find(word)
+        found = await self.client.prompts.find(word) if word else None
         if found is None:
-            found = next((prompt for prompt in self.desk.pending() if prompt.about == word), None)
+            found = next((prompt for prompt in await self.client.prompts.pending() if prompt.about == word), None)
         if found is None or found.kind != kind:
             raise AnswerRefused(
                 f"nothing named {shown(word)} waits: it is answered, taken back, or its two minutes are over",
@@ -59,13 +54,11 @@ class FrontEnd:
 
     async def answer(self, found: Prompt, *, approved: bool) -> None:
         """Waits until it may be answered. Raises PromptError, ApiError; AnswerRefused if its time ended meanwhile."""
-        prompt = await self.desk.issue(found.id)
-        await trio.sleep(max(0, prompt.answerable_us - self.now_us()) / 1e6)
-        if await self.desk.answer(prompt.id, prompt.token, prompt.digest, approved) is Answer.TIMED_OUT:
+        prompts = self.client.prompts
+        prompt = await prompts.issue(found.id)
+        await trio.sleep(max(0, prompt.answerable_us - await self.client.ping()) / 1e6)
+        if await prompts.answer(prompt.id, prompt.token, prompt.digest, approved) is Answer.TIMED_OUT:
             raise AnswerRefused("too late: the prompt's time is over", code="prompt_not_found")
-
-    def now_us(self) -> int:
-        return self.store.now_us()
 
 
 async def ask(prompt: Prompt, *, yes: bool) -> None:
@@ -78,35 +71,13 @@ async def ask(prompt: Prompt, *, yes: bool) -> None:
         raise AnswerRefused("not answered: the prompt waits on", code="not_answered")
 
 
-def at_desk(directory: Path, job: Callable[[FrontEnd], Awaitable[T]]) -> T:
-    """What `job` gives at the desk of that state directory. Raises StartupError, UsageError, AnswerRefused."""
+def at_desk(state: Path | None, socket: Path | None, job: Callable[[FrontEnd], Awaitable[T]]) -> T:
+    """What `job` gives for the prompts there. Raises StartupError, UsageError, AnswerRefused."""
 
-    async def work(store: Store) -> T:
-        try:
-            return await _at_desk_of(store, job)
-        except PromptError as error:
-            raise AnswerRefused(error.message, code=error.code, retry_after_ms=error.retry_after_ms) from error
-        except ApiError as error:
-            raise AnswerRefused(error.message, code=error.code.code, details=error.details) from error
+    async def work(client: Client) -> T:
+        return await job(FrontEnd(client=client, now_us=await client.ping()))
 
-    return on_state(directory, work)
-
-
-async def _at_desk_of(store: Store, job: Callable[[FrontEnd], Awaitable[T]]) -> T:
-    raised: Exception | None = None
-    async with trio.open_nursery() as nursery:
-        desk = Desk(
-            store=store, clock=store, nursery=nursery, cashier=None, new_id=sources.new_id,
-            new_token=lambda: secrets.token_hex(32),
-        )  # fmt: skip
-        consents = ConsentStore(store=store, new_salt=sources.new_salt)
-        Checkout(store=store, desk=desk)
-        ConsentPrompts(store=store, desk=desk, consents=consents)
-        try:
-            return await job(FrontEnd(store=store, desk=desk, consents=consents))
-        except Exception as error:  # out of the nursery as it is, not in a group
-            raised = error
-    raise raised
+    return door.at_desk(state, socket, work)
 
 
 def told(prompt: Prompt, now_us: int) -> dict[str, Any]:

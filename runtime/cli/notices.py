@@ -9,28 +9,27 @@ from cyclopts import Parameter
 
 from runtime.bundle.refusal import shown
 from runtime.cli import report
-from runtime.cli.state import State, on_state
+from runtime.cli.door import Socket, State, ask
 from runtime.errors import UsageError
 
 if TYPE_CHECKING:
     from host_api.notify.notices import Notice
-    from host_api.store import Store
+    from runtime.client import Client
 
 
 def list_(
     *,
-    state: State,
+    state: State = None,
+    socket: Socket = None,
     user: Annotated[str | None, Parameter(name="--user", help="Only this user's.")] = None,
     as_json: report.AsJson = False,
 ) -> None:
     """List the messages that wait, the oldest first, a hundred at most."""
 
-    async def work(store: Store) -> list[Notice]:
-        from host_api.notify.notices import Notices
+    async def work(client: Client) -> list[Notice]:
+        return await client.notices.pending(user)
 
-        return Notices(store=store).pending(user)
-
-    waiting = on_state(state, work)
+    waiting = ask(state, socket, work)
     if as_json:
         report.show_json(
             [
@@ -46,7 +45,7 @@ def list_(
     )
 
 
-def take(notice: str, /, *, state: State, as_json: report.AsJson = False) -> None:
+def take(notice: str, /, *, state: State = None, socket: Socket = None, as_json: report.AsJson = False) -> None:
     """Say that a message was shown: the host forgets its text.
 
     Parameters
@@ -55,12 +54,10 @@ def take(notice: str, /, *, state: State, as_json: report.AsJson = False) -> Non
         Its id, from hostel notices list.
     """
 
-    async def work(store: Store) -> bool:
-        from host_api.notify.notices import Notices
+    async def work(client: Client) -> bool:
+        return await client.notices.take(notice)
 
-        return await Notices(store=store).take(notice)
-
-    if not on_state(state, work):
+    if not ask(state, socket, work):
         raise UsageError(
             f"no message {shown(notice)} waits: it was taken, or its time is over", code="notice_not_found"
         )

@@ -4,30 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
-from host_api.payment import records
-from host_api.payment.orders import Order, Status
-from host_api.payment.standing import KIND, as_seen
+from host_api.payment.orders import Status
+from host_api.payment.standing import KIND
 from host_api.prompts.cashier import described
 from host_api.prompts.prompt import Prompt
-from host_api.store.protocol import Transaction
 from runtime.cli import front_end, report
 from runtime.cli.cashier import sentence
+from runtime.cli.door import Socket, State, Yes
 from runtime.cli.front_end import FrontEnd, Whose
-from runtime.cli.state import State, Yes
+from runtime.control.money import OrderTold
 from runtime.errors import AnswerRefused
 
 
-def list_(*, state: State, user: Whose = None, as_json: report.AsJson = False) -> None:
+def list_(*, state: State = None, socket: Socket = None, user: Whose = None, as_json: report.AsJson = False) -> None:
     """List the payments that wait for an answer, the oldest first.
 
-    The prompts are those of a state directory that no host uses now, as hostel run --later leaves them. Each waits two
-    minutes for its user.
+    Of a host that runs, or of a state directory as hostel run --later leaves it. Each waits two minutes for its user.
     """
 
     async def look(desk: FrontEnd) -> list[dict[str, Any]]:
-        return [front_end.told(prompt, desk.now_us()) for prompt in desk.waiting(KIND, user)]
+        return [front_end.told(prompt, desk.now_us) for prompt in await desk.waiting(KIND, user)]
 
-    rows = front_end.at_desk(state, look)
+    rows = front_end.at_desk(state, socket, look)
     if as_json:
         report.show_json(rows)
         return
@@ -40,7 +38,7 @@ def list_(*, state: State, user: Whose = None, as_json: report.AsJson = False) -
     )  # fmt: skip
 
 
-def show(prompt: str, /, *, state: State, as_json: report.AsJson = False) -> None:
+def show(prompt: str, /, *, state: State = None, socket: Socket = None, as_json: report.AsJson = False) -> None:
     """Show one payment that waits, with all that its user is to see.
 
     Parameters
@@ -50,10 +48,10 @@ def show(prompt: str, /, *, state: State, as_json: report.AsJson = False) -> Non
     """
 
     async def look(desk: FrontEnd) -> tuple[Prompt, dict[str, Any]]:
-        found = desk.find(KIND, prompt)
-        return found, front_end.told(found, desk.now_us())
+        found = await desk.find(KIND, prompt)
+        return found, front_end.told(found, desk.now_us)
 
-    found, row = front_end.at_desk(state, look)
+    found, row = front_end.at_desk(state, socket, look)
     if as_json:
         report.show_json(row)
         return
@@ -62,7 +60,7 @@ def show(prompt: str, /, *, state: State, as_json: report.AsJson = False) -> Non
     report.show_table(("payment", ""), rows)
 
 
-def confirm(prompt: str, /, *, state: State, yes: Yes = False, as_json: report.AsJson = False) -> None:
+def confirm(prompt: str, /, *, state: State = None, socket: Socket = None, yes: Yes = False, as_json: report.AsJson = False) -> None:
     """Say yes for the user: shows payee, amount and subject, asks, and has the payment made.
 
     Limits and grant are looked at once more: as they were when the program asked. A yes that cannot be carried out (too
@@ -74,22 +72,22 @@ def confirm(prompt: str, /, *, state: State, yes: Yes = False, as_json: report.A
         The prompt's id, or its order's.
     """
 
-    async def answer(desk: FrontEnd) -> tuple[Prompt, Order]:
-        found = desk.find(KIND, prompt)
+    async def answer(desk: FrontEnd) -> tuple[Prompt, OrderTold]:
+        found = await desk.find(KIND, prompt)
         await front_end.ask(found, yes=yes)
         await desk.answer(found, approved=True)
-        return found, _order(desk, found)
+        return found, await desk.client.order(found.app_id, found.about)
 
-    found, order = front_end.at_desk(state, answer)
+    found, order = front_end.at_desk(state, socket, answer)
     told = _outcome(found, order)
     if order.status not in (Status.SUCCEEDED, Status.AUTHORIZED):
         raise AnswerRefused(
             f"the yes came, but the payment was not made: the order is {_state(order)}", code="not_paid", details=told
         )
-    _tell(found, told, f"{order.status.value}", as_json)
+    _tell(found, told, order.status, as_json)
 
 
-def decline(prompt: str, /, *, state: State, as_json: report.AsJson = False) -> None:
+def decline(prompt: str, /, *, state: State = None, socket: Socket = None, as_json: report.AsJson = False) -> None:
     """Say no for the user. The program may ask again after a pause, half a minute at first; the third no closes the
     order.
 
@@ -99,39 +97,27 @@ def decline(prompt: str, /, *, state: State, as_json: report.AsJson = False) -> 
         The prompt's id, or its order's.
     """
 
-    async def answer(desk: FrontEnd) -> tuple[Prompt, Order]:
-        found = desk.find(KIND, prompt)
+    async def answer(desk: FrontEnd) -> tuple[Prompt, OrderTold]:
+        found = await desk.find(KIND, prompt)
         await desk.answer(found, approved=False)
-        return found, _order(desk, found)
+        return found, await desk.client.order(found.app_id, found.about)
 
-    found, order = front_end.at_desk(state, answer)
+    found, order = front_end.at_desk(state, socket, answer)
     _tell(found, _outcome(found, order), f"declined, the order is {_state(order)}", as_json)
 
 
-def _order(desk: FrontEnd, prompt: Prompt) -> Order:
-    """The prompt's order, as it is now."""
-
-    def read(tx: Transaction) -> Order:
-        order = records.order_by_id(tx, prompt.app_id, prompt.about)
-        if order is None:
-            raise LookupError(f"prompt {prompt.id} has no order")
-        return as_seen(tx, order)
-
-    return desk.store.read(read)
+def _state(order: OrderTold) -> str:
+    return order.status + (f" ({order.close_reason})" if order.close_reason else "")
 
 
-def _state(order: Order) -> str:
-    return order.status.value + (f" ({order.close_reason.value})" if order.close_reason else "")
-
-
-def _outcome(prompt: Prompt, order: Order) -> dict[str, Any]:
+def _outcome(prompt: Prompt, order: OrderTold) -> dict[str, Any]:
     return {
         "prompt": prompt.id,
-        "order": order.id,
-        "program": order.app_id,
-        "user": order.user,
-        "status": order.status.value,
-        "close_reason": order.close_reason and order.close_reason.value,
+        "order": prompt.about,
+        "program": prompt.app_id,
+        "user": prompt.user,
+        "status": order.status,
+        "close_reason": order.close_reason,
     }
 
 

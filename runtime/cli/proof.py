@@ -3,27 +3,23 @@ work."""
 
 from __future__ import annotations
 
-import secrets
 import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from cyclopts import Parameter
 
-from runtime.bundle.refusal import shown
 from runtime.cli import report
-from runtime.cli.state import on_state
-from runtime.errors import HostelError, StartupError
+from runtime.cli.door import ask
+from runtime.errors import HostelError
 
 if TYPE_CHECKING:
     from host_api.audit import Head
-    from host_api.store import Store, Transaction
+    from runtime.client import Client
+    from runtime.control.proof import Part, Verified
     from runtime.signed_head import SignedHead
 
-T = TypeVar("T")
 HeadFile = Annotated[Path | None, Parameter(name="--head", help="A head kept outside, from hostel audit head.")]
-Proof = Callable[["Transaction", "Head | None", Callable[[str], None]], list[str]]
 FINDINGS_TOLD: Final = 100
 
 
@@ -34,53 +30,37 @@ class StateDiffers(HostelError):
     exit_code = 20
 
 
-def proved(state: Path, head: Path | None, proof: Proof, then: Callable[[Transaction, Head | None], T]) -> T:
-    """`then`, of a state that `proof` found nothing wrong with. Both are given the head that was kept outside; `proof`
-    also what to tell each part's name to before it is looked at. Raises StateDiffers with the first finding."""
+def proved(
+    state: Path | None, socket: Path | None, head: Path | None, *, audit_only: bool = False
+) -> tuple[Verified, Head | None]:
+    """What was looked at, and the head that was kept outside, of a state that holds together. Raises StateDiffers with
+    the first finding."""
     from runtime import signed_head
 
     signed = None if head is None else signed_head.read(head)
 
-    async def work(store: Store) -> T:
+    async def work(client: Client) -> tuple[Verified, Head | None]:
         if signed is not None:
-            await _check_key(store, state, signed)
-        kept = signed.head if signed is not None else None
+            await _check_key(client, signed)
+        kept = None if signed is None else signed.head
         with Progress() as progress:
-            findings = store.read(lambda tx: proof(_Counted(tx, progress.rows), kept, progress.part))
-        if findings:
-            more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
+            found = await client.survey(kept, audit_only=audit_only, on_part=progress.told)
+        if found.findings:
+            more = f" (and {found.count - 1} more)" if found.count > 1 else ""
             raise StateDiffers(
-                f"{findings[0]}{more}: restore a backup, and find out who wrote to the state directory",
-                details={"findings": findings[:FINDINGS_TOLD], "count": len(findings)},
+                f"{found.findings[0]}{more}: restore a backup, and find out who wrote to the state directory",
+                details={"findings": list(found.findings[:FINDINGS_TOLD]), "count": found.count},
             )
-        return store.read(lambda tx: then(tx, kept))
+        return found, kept
 
-    return on_existing(state, work)
-
-
-def on_existing(state: Path, work: Callable[[Store], Awaitable[T]]) -> T:
-    """`on_state`, which makes a state where a folder has none: not for who wants to look at one."""
-    from host_api.store.sqlite import FILE_NAME
-
-    if not (state / FILE_NAME).is_file():
-        raise StartupError(f"there is no state of a host in {shown(str(state))}", code="state_missing")
-    return on_state(state, work)
+    return ask(state, socket, work)
 
 
-async def audit_key(store: Store, state: Path) -> bytes:
-    """The host's key for heads of its audit, made with the first of them."""
-    from host_api.store.key_file import open_key
+async def _check_key(client: Client, signed: SignedHead) -> None:
+    from host_api.store.key_file import FOLDER
     from runtime.signed_head import KEY_PURPOSE
 
-    return await open_key(store, state, KEY_PURPOSE, lambda: secrets.token_bytes(32))
-
-
-async def _check_key(store: Store, state: Path, signed: SignedHead) -> None:
-    from host_api.store.key_file import FOLDER
-    from runtime.signed_head import KEY_PURPOSE, public_key
-
-    known = (state / FOLDER / KEY_PURPOSE).exists()
-    if not known or public_key(await audit_key(store, state)) != signed.public_key:
+    if (await client.signed_head()).public_key != signed.public_key:
         raise StateDiffers(
             f"the head was signed with {signed.public_key}, which is not the key of this state directory"
             f" ({FOLDER}/{KEY_PURPOSE}): name a head of this host, or find out who changed the key"
@@ -93,6 +73,7 @@ class Progress:
     def __init__(self) -> None:
         self._bar: Any = None
         self._task: Any = None
+        self._part, self._rows = "", 0
 
     def __enter__(self) -> Progress:
         if sys.stderr.isatty():
@@ -109,6 +90,14 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
+    def told(self, part: Part) -> None:
+        """What a host tells while it proves."""
+        if part.part != self._part:
+            self._part = part.part
+            self.part(part.part)
+        self.rows(part.rows - self._rows)
+        self._rows = part.rows
+
     def part(self, name: str) -> None:
         if self._bar is None:
             report.say(f"checking the {name}")
@@ -120,19 +109,3 @@ class Progress:
     def rows(self, count: int) -> None:
         if self._task is not None:
             self._bar.advance(self._task, count)
-
-
-class _Counted:
-    """A `Transaction` that tells how many rows were read."""
-
-    def __init__(self, tx: Transaction, count: Callable[[int], None]) -> None:
-        self._tx, self._count = tx, count
-        self.now_us = tx.now_us
-
-    def execute(self, sql: str, bindings: Any = ()) -> list[tuple[Any, ...]]:
-        rows = self._tx.execute(sql, bindings)
-        self._count(len(rows))
-        return rows
-
-    def savepoint(self) -> Any:
-        return self._tx.savepoint()

@@ -142,7 +142,7 @@ def run(
 def _read(bundle: Bundle, keyring: Keyring, method: str, params: str | None, options: Options) -> _Order:
     """Every option, read, and the module, checked. Raises UsageError and ModuleError."""
     from runtime.cli.cashier import cashier_of
-    from runtime.registry import effective_limits, granted
+    from runtime.offers import effective_limits, granted
     from runtime.sandbox.checks import check_module
 
     if "-" == params == options.config:
@@ -161,7 +161,7 @@ def _read(bundle: Bundle, keyring: Keyring, method: str, params: str | None, opt
         ),
     )  # fmt: skip
     granted(order.grants)
-    check_module(bundle.module, order.settings.caps, effective_limits(bundle, Limits(), limits).memory_bytes)
+    check_module(bundle.module, order.settings.caps, effective_limits(bundle.manifest.program.limits, Limits(), limits).memory_bytes)
     return order
 
 

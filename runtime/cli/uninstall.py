@@ -1,4 +1,4 @@
-"""`hostel uninstall`: what a program leaves in a state directory once it is not to run any more."""
+"""`hostel uninstall`: the end of a program, and of what it keeps."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from cyclopts import Parameter
 
 from runtime.bundle.refusal import shown
 from runtime.cli import report
-from runtime.cli.state import State, Yes, be_sure, on_state
-from runtime.cli.user import erasure
+from runtime.cli.door import Socket, State, Yes, ask, be_sure
 
 if TYPE_CHECKING:
-    from host_api.store import Store
+    from host_api.erasure.program import Uninstalled
+    from runtime.client import Client
 
 
 def uninstall(
     app: str,
     /,
     *,
-    state: State,
+    state: State = None,
+    socket: Socket = None,
     erase: Annotated[
         bool, Parameter(help="Also erase what it kept and said, on the disk too; of payments only amounts stay.")
     ] = False,
@@ -38,13 +39,12 @@ def uninstall(
     if erase:
         be_sure(f"erase all that {shown(app)} kept", yes)
 
-    async def work(store: Store) -> tuple[int, int]:
-        its = erasure(store)
-        closed = await its.uninstalled(app)
-        return closed, await its.erase_program(app) if erase else 0
+    async def work(client: Client) -> Uninstalled:
+        return await client.uninstall(app, erase=erase)
 
-    closed, rows = on_state(state, work)
+    gone = ask(state, socket, work)
     if as_json:
-        report.show_json({"orders_closed": closed, "rows_erased": rows})
+        report.show_json({"orders_closed": gone.orders_closed, "rows_erased": gone.rows_erased})
     else:
-        report.say(f"{closed} open orders closed" + (f", {rows} rows erased" if erase else "; its data stays"))
+        rest = f", {gone.rows_erased} rows erased" if erase else "; its data stays"
+        report.say(f"{gone.orders_closed} open orders closed{rest}")

@@ -10,21 +10,18 @@ from cyclopts import Parameter
 
 from runtime.bundle.refusal import shown
 from runtime.cli import report
+from runtime.cli.door import Socket, State, Yes, ask, be_sure
 from runtime.cli.ledger import decimal
-from runtime.cli.state import State, Yes, be_sure, on_state
 from runtime.errors import UsageError
 
 if TYPE_CHECKING:
-    from host_api.erasure.service import Erasure
-    from host_api.store import Store
+    from runtime.client import Client
 
-VALUE_BYTES_MAX: Final = 16 << 20
-"""Of one value of a program: the most any limit allows."""
 _AMOUNTS: Final = ("posted", "held")
 _NOT_ROWS: Final = ("user", "exported_us", "fields", "balances")
 
 
-def put(user: str, /, *fields: str, state: State, as_json: report.AsJson = False) -> None:
+def put(user: str, /, *fields: str, state: State = None, socket: Socket = None, as_json: report.AsJson = False) -> None:
     """Set what is known of a user: nickname=Lin phone=+8613800000123. NAME= forgets a field; others stay.
 
     Parameters
@@ -34,27 +31,24 @@ def put(user: str, /, *fields: str, state: State, as_json: report.AsJson = False
     fields
         NAME=VALUE: nickname, avatar, locale, age_band, phone, or address (a JSON object).
     """
-    from host_api.user.directory import EmbeddedDirectory
-    from runtime.sources import new_salt
-
     given = dict(_field(word) for word in fields)
     if not given:
         raise UsageError("no field given; write NAME=VALUE, such as nickname=Lin")
 
-    async def work(store: Store) -> None:
+    async def work(client: Client) -> None:
         try:
-            await EmbeddedDirectory(store=store, new_salt=new_salt).put(user, given)
+            await client.users.put(user, given)
         except ValueError as error:
             raise UsageError(str(error), code="field_invalid") from None
 
-    on_state(state, work)
+    ask(state, socket, work)
     if as_json:
         report.show_json({"user": user, "fields": sorted(given)})
     else:
         report.say(f"set {', '.join(sorted(given))}")
 
 
-def show(user: str, /, *, state: State, as_json: report.AsJson = False) -> None:
+def show(user: str, /, *, state: State = None, socket: Socket = None, as_json: report.AsJson = False) -> None:
     """Show what is known of a user, what their wallet holds, and how much else is kept; it is audited, as an export is.
 
     With --json, amounts are in minor units.
@@ -64,7 +58,7 @@ def show(user: str, /, *, state: State, as_json: report.AsJson = False) -> None:
     user
         The user's id, as the platform has it.
     """
-    found = on_state(state, partial(_export, user=user))
+    found = ask(state, socket, partial(_export, user=user))
     kept = {name: _count(name, rows) for name, rows in found.items() if name not in _NOT_ROWS}
     if as_json:
         report.show_json({"user": user, "fields": found["fields"], "balances": found["balances"], "kept": kept})
@@ -78,7 +72,7 @@ def show(user: str, /, *, state: State, as_json: report.AsJson = False) -> None:
     report.show_table(("kept", ">rows"), kept.items())
 
 
-def export(user: str, /, *, state: State, as_json: report.AsJson = False) -> None:
+def export(user: str, /, *, state: State = None, socket: Socket = None, as_json: report.AsJson = False) -> None:
     """Give out everything the host keeps of a user: one JSON document on standard output, with --json or without.
 
     Parameters
@@ -86,14 +80,15 @@ def export(user: str, /, *, state: State, as_json: report.AsJson = False) -> Non
     user
         The user's id, as the platform has it.
     """
-    report.show_json(on_state(state, partial(_export, user=user)))
+    report.show_json(ask(state, socket, partial(_export, user=user)))
 
 
 def erase(
     user: str,
     /,
     *,
-    state: State,
+    state: State = None,
+    socket: Socket = None,
     forfeit_balance: Annotated[
         bool, Parameter(help="Move what the wallet still holds to the suspense account; else it is a refusal.")
     ] = False,
@@ -114,15 +109,15 @@ def erase(
 
     be_sure(f"erase all that is kept of {shown(user)}", yes)
 
-    async def work(store: Store) -> Any:
+    async def work(client: Client) -> Any:
         try:
-            return await erasure(store).erase_user(user, forfeit_balance=forfeit_balance)
+            return await client.erase_user(user, forfeit_balance=forfeit_balance)
         except BalanceLeft as error:
             raise UsageError(f"{error} (--forfeit-balance)", code=error.code) from None
         except ValueError as error:
             raise UsageError(str(error)) from None
 
-    erased = on_state(state, work)
+    erased = ask(state, socket, work)
     forfeited = [amount_text(money) for money in erased.forfeited]
     if as_json:
         report.show_json({"rows": erased.rows, "orders_closed": erased.orders_closed, "forfeited": forfeited})
@@ -133,9 +128,9 @@ def erase(
         report.say(f"erased: {erased.rows} rows, {erased.orders_closed} open orders closed{to_suspense}")
 
 
-async def _export(store: Store, *, user: str) -> dict[str, Any]:
+async def _export(client: Client, *, user: str) -> dict[str, Any]:
     try:
-        return await erasure(store).export_user(user)
+        return await client.export_user(user)
     except ValueError as error:
         raise UsageError(str(error)) from None
 
@@ -149,12 +144,3 @@ def _field(word: str) -> tuple[str, str | None]:
 
 def _count(name: str, rows: list[Mapping[str, Any]]) -> int:
     return sum(len(one["values"]) for one in rows) if name == "storage" else len(rows)
-
-
-def erasure(store: Store) -> Erasure:
-    """No program runs here, so there is no cache that would have to forget."""
-    from host_api.erasure.service import Erasure
-    from runtime import sources, wire
-
-    codec = wire.CanonicalCodec(VALUE_BYTES_MAX)
-    return Erasure(store=store, codec=codec, cache=None, new_id=sources.new_id, new_salt=sources.new_salt)

@@ -12,19 +12,21 @@ from typing import Any
 import trio
 
 from runtime.errors import Ending
-from runtime.executor.job import ExecutorStatus, Job, Outcome
+from runtime.executor.job import ExecutorStatus, Job, Outcome, Start
+from runtime.executor.kept import KeptSandboxes
 from runtime.log import logger
 from runtime.receipt import Usage
 from runtime.sandbox.checks import ModuleFacts
-from runtime.sandbox.fiber import Over
+from runtime.sandbox.fiber import Fiber, Over
 from runtime.sandbox.pool import Module, Pool
 from runtime.sandbox.proof import prove
-from runtime.sandbox.sandbox import HostSide, Sandbox, over_deadline
+from runtime.sandbox.sandbox import QUANTUM_NS, THREAD_QUANTUM_NS, HostSide, Sandbox, over_deadline
 from runtime.sandbox.ticker import open_ticker
+from runtime.sandbox.turns import Turns
 from runtime.settings import HostSettings
 
 THREADS = 2
-"""Guests that run long, at once, off the trio thread; others take turns."""
+"""Guests that run long, at once, off the trio thread; programs take turns."""
 
 _log = logger("executor")
 
@@ -32,12 +34,22 @@ _log = logger("executor")
 class InProcessExecutor:
     """Opened and closed in the thread that runs trio; closed when no call is in flight."""
 
-    def __init__(self, *, settings: HostSettings, now_us: Callable[[], int], new_id: Callable[[], str]) -> None:
-        """Raises StartupError if a spinning guest cannot be stopped."""
+    start: Start | None = None
+    """A guest is polled in the task that waits for it."""
+
+    def __init__(
+        self, *, settings: HostSettings, now_us: Callable[[], int], new_id: Callable[[], str], threads: int = THREADS
+    ) -> None:
+        """`threads`: those for guests that run long; 0: the trio thread polls them too, a slice at a time.
+
+        Raises StartupError if a spinning guest cannot be stopped.
+        """
         self.pool = Pool(slots=settings.slots, keep_resident_bytes=settings.keep_resident_bytes)
         self.ticker = open_ticker(self.pool.engine, settings.ticker)
         self._waiting, self._promised = trio.lowlevel.ParkingLot(), 0
-        self._threads = trio.CapacityLimiter(THREADS)
+        self._kept = KeptSandboxes(settings.slots, self._close)
+        self._turns = Turns(places=1, quantum_ns=QUANTUM_NS)
+        self._threads = Turns(places=threads, quantum_ns=THREAD_QUANTUM_NS) if threads else None
         self._now_us, self._new_id = now_us, new_id
         try:
             prove(self.pool, self.ticker)
@@ -45,6 +57,7 @@ class InProcessExecutor:
             self.ticker.close()
             raise
         trio.lowlevel.add_instrument(self.ticker)
+        trio.lowlevel.add_instrument(self._turns)
 
     def load(self, artifact: bytes, facts: ModuleFacts) -> Module:
         """An authenticated artifact becomes a module that can run. 0.1–0.2 ms for a small one."""
@@ -52,30 +65,52 @@ class InProcessExecutor:
 
     @trio.lowlevel.enable_ki_protection
     async def run(self, job: Job, host: HostSide, usage: Usage) -> Outcome:
-        """One message in a fresh sandbox. Cancelled at any point, the guest is dropped and its slot given back."""
+        """One message, in a fresh sandbox or in the resident one. Cancelled at any point, the guest is dropped and its
+        slot given back."""
         limits = job.limits
-        if not self.has_room() and not await self._wait_for_slot(host):
-            return self._over(over_deadline(limits))
-        fiber = self.pool.take_place()
-        sandbox = Sandbox(fiber, job.module, limits, host, usage, self.ticker, self._threads, self._now_us)
+        fiber = kept = self._kept.take(job.program, job.resident)
+        if fiber is None:
+            if self._is_full and not self._kept.drop_oldest() and not await self._wait_for_slot(host):
+                return self._over(over_deadline(limits))
+            fiber = self.pool.take_place()
+        share, is_well = self._turns.of(job.program), False
+        sandbox = Sandbox(fiber, job.module, limits, host, usage, self.ticker, share, self._threads, self._now_us)
         try:
-            return Outcome(
-                ending=Ending.COMPLETED, response=await sandbox.handle(job.message, notification=job.notification)
-            )
+            response = await sandbox.handle(job.message, notification=job.notification, kept=kept is not None)
+            is_well = True
+            return Outcome(ending=Ending.COMPLETED, response=response)
         except Over as over:
             return self._over(over)
         except Exception as error:  # a bug of ours: the call is over, the host is not
             return self._fault(exc_info=error)
         finally:
             sandbox.close()
-            self.pool.give_place(fiber)
-            if self._waiting:
-                self._promised += 1
-                self._waiting.unpark()
+            if is_well and job.resident is not None and not self._waiting:
+                self._kept.keep(job.program, job.resident, fiber)
+            else:
+                self._close(fiber)
+
+    def forget(self, program: str, user: str) -> None:
+        """See `Executor.forget`."""
+        self._kept.forget(program, user)
+
+    def _close(self, fiber: Fiber) -> None:
+        fiber.close()
+        self.pool.give_place(fiber)
+        if self._waiting:
+            self._promised += 1
+            self._waiting.unpark()
+
+    @property
+    def _is_full(self) -> bool:
+        return self.pool.places + self._promised >= self.pool.slots
 
     def has_room(self, group: str = "") -> bool:
         """A slot would be had without waiting. All groups share this process."""
-        return self.pool.places + self._promised < self.pool.slots
+        return not self._is_full or len(self._kept) > 0
+
+    def give_up(self, started: Any) -> None:
+        """Nothing is started here without a task."""
 
     def status(self) -> ExecutorStatus:
         return ExecutorStatus(
@@ -105,5 +140,7 @@ class InProcessExecutor:
 
     def close(self) -> None:
         trio.lowlevel.remove_instrument(self.ticker)
+        trio.lowlevel.remove_instrument(self._turns)
+        self._kept.clear()
         self.ticker.close()
         self.pool.close()

@@ -6,15 +6,29 @@ programs only as names to share CPU time between; no user, no grant.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
+from runtime.deadline import Deadline
 from runtime.errors import Ending
 from runtime.limits import Limits
 from runtime.receipt import Usage
 from runtime.sandbox.checks import ModuleFacts
 from runtime.sandbox.sandbox import HostSide
+from runtime.statistics import WorkerFigures
+
+
+class Resident(NamedTuple):
+    """Which sandbox that is kept between calls a job is for: its program's, of this user."""
+
+    user: str
+    before: int
+    """The call that left the memory it is to find; where that is not there (any more), and for 0, it gets a fresh
+    one."""
+    after: int
+    """This call, which leaves it if it completes."""
 
 
 class Job(NamedTuple):
@@ -29,6 +43,8 @@ class Job(NamedTuple):
     message: bytes
     limits: Limits
     notification: bool
+    resident: Resident | None = None
+    """None: a fresh sandbox for this job alone."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +56,21 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     details: dict[str, Any] = {}
 
 
+class CallHost(HostSide, Protocol):
+    """What an executor needs of the broker's record of a call: the guest's other end, and the call's own deadline."""
+
+    @property
+    def deadline(self) -> Deadline: ...
+    def refused_elsewhere(self, count: int) -> None:
+        """So many requests were over a limit of the call and were answered where the guest is."""
+        ...
+
+
+Start: TypeAlias = Callable[[Job, CallHost, Usage, Callable[[Outcome], None]], Any]
+"""Begins a job; what it was given is called once with the outcome, from a later turn of the loop. Gives what `give_up`
+takes. Raises HostBusy: nothing was begun."""
+
+
 class Executor(Protocol):
     """Where sandboxes run. Used from the trio thread of its host."""
 
@@ -47,9 +78,22 @@ class Executor(Protocol):
         """An authenticated artifact becomes a module that jobs can name. Raises ArtifactRefused."""
         ...
 
-    async def run(self, job: Job, host: HostSide, usage: Usage) -> Outcome:
+    async def run(self, job: Job, host: CallHost, usage: Usage) -> Outcome:
         """One job to its end. `usage` is filled in, whatever the ending. Cancelled at any point, the guest is dropped
-        and nothing of it is left when this returns."""
+        and nothing of it is left when this returns. Raises HostBusy where too many calls wait for a sandbox."""
+        ...
+
+    @property
+    def start(self) -> Start | None:
+        """As `run`, for who is called back; None where only `run` will do."""
+        ...
+
+    def give_up(self, started: Any) -> None:
+        """Nobody wants the outcome of what `start` began: the guest is dropped, which is the outcome."""
+        ...
+
+    def forget(self, program: str, user: str) -> None:
+        """Drops the resident sandbox of that user where there is one and no job is in it."""
         ...
 
     def has_room(self, job_group: str) -> bool:
@@ -69,3 +113,4 @@ class ExecutorStatus(msgspec.Struct, frozen=True, kw_only=True):
     ticker: str
     slots: int
     sandboxes: int
+    workers: tuple[WorkerFigures, ...] = ()

@@ -1,4 +1,4 @@
-"""Compiled modules kept between runs, and the verdicts on those that cost too much to compile.
+"""Compiled modules kept between runs, and the verdicts on those that were refused or cost too much to compile.
 
 What lives here: the authenticated record of one module and engine, the key it is authenticated with, and the verdicts,
 which stay in memory: a refused bundle leaves nothing on the disk. Where records lie is artifact_shelves.py. An
@@ -19,14 +19,15 @@ import secrets
 import stat
 import struct
 from collections import OrderedDict
+from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from runtime.errors import CompileLimitExceeded, StartupError, UsageError
-from runtime.limits import KIB, MIB, CompileLimits
+from runtime.errors import ModuleError, StartupError, UsageError
+from runtime.limits import KIB, MIB
 from runtime.sandbox.artifact_shelves import FolderShelf, MemoryShelf, Shelf, make_private
 from runtime.sandbox.checks import ModuleFacts
 
@@ -66,7 +67,7 @@ class ArtifactCache:
             key = load_or_create_key(key)
         if isinstance(key, bytes) and len(key) != KEY_BYTES:
             raise UsageError(f"an artifact key has {KEY_BYTES} bytes, this one has {len(key)}")
-        self._verdicts: OrderedDict[str, tuple[CompileLimitExceeded, CompileLimits]] = OrderedDict()
+        self._verdicts: OrderedDict[str, tuple[ModuleError, Hashable]] = OrderedDict()
         record_max = _HEAD.size + FACTS_MOST + artifact_bytes_max
         self._bytes_max, self._artifact_bytes_max = bytes_max, artifact_bytes_max
         self._key = key
@@ -90,18 +91,18 @@ class ArtifactCache:
         with contextlib.suppress(OSError):
             self._seal(module_sha256, msgspec.json.encode(compiled.facts), compiled.artifact)
 
-    def verdict(self, module_sha256: str, limits: CompileLimits) -> CompileLimitExceeded | None:
-        """Why the module did not compile under exactly these limits; None if that is not known."""
+    def verdict(self, module_sha256: str, under: Hashable) -> ModuleError | None:
+        """Why the module was refused under exactly these caps and limits; None if that is not known."""
         kept = self._verdicts.get(module_sha256)
-        if kept is None or kept[1] != limits:
+        if kept is None or kept[1] != under:
             return None
-        return CompileLimitExceeded(kept[0].message, details=kept[0].details)
+        return type(kept[0])(kept[0].message, details=kept[0].details)
 
-    def put_verdict(self, module_sha256: str, error: CompileLimitExceeded, limits: CompileLimits) -> None:
+    def put_verdict(self, module_sha256: str, error: ModuleError, under: Hashable) -> None:
         """Keeps a verdict, but not one that another try could change (`error.retryable`)."""
         if error.retryable:
             return
-        self._verdicts[module_sha256] = error.with_traceback(None), limits
+        self._verdicts[module_sha256] = error.with_traceback(None), under
         if len(self._verdicts) > _VERDICTS_MOST:
             self._verdicts.popitem(last=False)
 

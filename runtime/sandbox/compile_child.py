@@ -1,29 +1,29 @@
-"""The child that checks and compiles one module and ends: what runs on its side of the pipes, and their framing.
+"""The child that checks and compiles one module and ends: what it does, and how its words are framed.
 
-What lives here: limits on itself, then hostile bytes. It holds no secret, opens no file once it reads the module, and
-imports no more than that takes (no trio, no msgspec: its start is part of every first install). The parent's side,
-which trusts nothing that comes back, is compiler.py.
+What lives here: limits on itself, the jail, then hostile bytes. It holds no secret and no descriptor but its three,
+opens nothing, and imports no more than that takes (no trio, no msgspec). Who forks it is compile_zygote.py; the host's
+side, which trusts nothing that comes back, is compiler.py.
 
-Order: one JSON argument. Module: standard input. Answer, on standard output: `HEAD`, then JSON, then the artifact.
+Standard input: length and JSON of the order, then the module to its end. Standard output: `HEAD`, then JSON, then the
+artifact.
 """
 
 from __future__ import annotations
 
-import ctypes
 import dataclasses
 import json
+import os
 import resource
 import signal
 import struct
-import sys
 from typing import Any, Final, NamedTuple
 
 import wasmtime
 
+from runtime import jail
 from runtime.errors import CompileLimitExceeded, ModuleError
 from runtime.limits import CompileLimits, ModuleCaps
 from runtime.sandbox.checks import check_module
-from runtime.sandbox.engine import compile_engine
 
 HEAD: Final = struct.Struct(">4sBII")
 """Magic, verdict, length of the JSON, length of the artifact."""
@@ -32,9 +32,12 @@ COMPILED, REFUSED, OVER_LIMIT = 0, 1, 2
 TEXT_MOST: Final = 200
 """Characters shown of what the compiler says: it quotes names that the module chose."""
 _OUT_OF_MEMORY: Final = "os error 12"
-_PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 4, 38
+ORDER_HEAD: Final = struct.Struct(">I")
+"""Length of the order."""
+_ORDER_MOST: Final = 64 << 10
 _ORPHAN_S: Final = 1.0
-"""How long after the wall limit the child ends by itself, should its parent be gone."""
+"""How long after the wall limit the child ends by itself, should nobody be there to end it."""
+_PIECE: Final = 1 << 20
 
 
 class Order(NamedTuple):
@@ -44,24 +47,38 @@ class Order(NamedTuple):
     memory_bytes: int
     limits: CompileLimits
 
-    def to_json(self) -> str:
-        return json.dumps([dataclasses.asdict(self.caps), self.memory_bytes, dataclasses.asdict(self.limits)])
+    def pack(self) -> bytes:
+        """What the child reads before the module."""
+        text = json.dumps([dataclasses.asdict(self.caps), self.memory_bytes, dataclasses.asdict(self.limits)]).encode()
+        return ORDER_HEAD.pack(len(text)) + text
 
     @classmethod
-    def from_json(cls, text: str) -> Order:
+    def from_json(cls, text: bytes) -> Order:
         caps, memory_bytes, limits = json.loads(text)
         return cls(ModuleCaps(**caps), memory_bytes, CompileLimits(**limits))
 
 
-def main() -> None:
-    """The whole child."""
-    order = Order.from_json(sys.argv[-1])
+def run(engine: wasmtime.Engine) -> None:
+    """The whole child. What ends it early is a signal, or an exception (`MemoryError` where memory is over)."""
+    order = Order.from_json(_read(min(ORDER_HEAD.unpack(_read(ORDER_HEAD.size))[0], _ORDER_MOST)))
     _limit_itself(order.limits)
-    engine = compile_engine()
-    _close_itself()
-    wasm = sys.stdin.buffer.read(order.caps.module_bytes + 1)
-    sys.stdout.buffer.write(answer(wasm, order, engine))
-    sys.stdout.buffer.flush()
+    if jail.enter(work="compile", stepped_down=True).grade is jail.Grade.NONE:
+        _close_itself()
+    _write(answer(_read(order.caps.module_bytes + 1), order, engine))
+
+
+def _read(most: int) -> bytes:
+    """That many bytes, or to the end."""
+    data = bytearray()
+    while len(data) < most and (piece := os.read(0, min(most - len(data), _PIECE))):
+        data += piece
+    return bytes(data)
+
+
+def _write(data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[os.write(1, left) :]
 
 
 def answer(wasm: bytes, order: Order, engine: wasmtime.Engine) -> bytes:
@@ -115,21 +132,15 @@ def _frame(verdict: int, told: dict[str, Any], artifact: bytes = b"") -> bytes:
 
 # ---- what it may not do ----------------------------------------------------------------------------------------------
 def _limit_itself(limits: CompileLimits) -> None:
-    """Before anything costs: time, memory, no core file, no privileges, an end without a parent."""
+    """Before anything costs: time and memory, and an end by itself. The jail sets the limits that are zero."""
     _lower(resource.RLIMIT_CPU, limits.cpu_s, limits.cpu_s + 1)
     _lower(resource.RLIMIT_AS, limits.memory_bytes, limits.memory_bytes)
-    _lower(resource.RLIMIT_CORE, 0, 0)
     signal.setitimer(signal.ITIMER_REAL, limits.wall_ms / 1_000 + _ORPHAN_S)  # its default action ends the process
-    if sys.platform == "linux":
-        prctl = ctypes.CDLL(None, use_errno=True).prctl
-        for option, value in ((_PR_SET_NO_NEW_PRIVS, 1), (_PR_SET_DUMPABLE, 0)):
-            if prctl(option, value, 0, 0, 0):
-                raise OSError(ctypes.get_errno(), f"prctl({option})")
 
 
 def _close_itself() -> None:
-    """After the imports, before the first hostile byte: nothing can be opened, written to a file or started."""
-    for which in (resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC):
+    """Where there is no jail: nothing can be opened, written to a file or started."""
+    for which in (resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC, resource.RLIMIT_CORE):
         _lower(which, 0, 0)
 
 

@@ -1,39 +1,38 @@
 """Compiling a module in a child process under limits: nothing of a guest's is ever compiled where calls are served.
 
-What lives here: the parent's side: start the child, feed it, read its answer with bounds, judge its death, leave none
-behind. Native compilation cannot be interrupted and 10 KB of module can cost minutes and gigabytes, so time, memory and
-size are limits of a process. The child's side is compile_child.py; what to keep of a result is artifacts.py.
+What lives here: the line in front of the compiler, and what a child's answer or death means. Native compilation cannot
+be interrupted and 10 KB of module can cost minutes and gigabytes, so time, memory and size are limits of a process.
+The process is reached through compile_link.py, and what it does is compile_child.py; what to keep is artifacts.py's.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import signal
-import subprocess
-import sys
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import msgspec
 import trio
-import wasmtime
 
-from runtime.errors import CompileLimitExceeded, HostelError, ModuleError
+from runtime.errors import CompileLimitExceeded, HostBusy, HostClosed, HostelError, ModuleError
 from runtime.limits import KIB, CompileLimits, ModuleCaps
+from runtime.log import logger
 from runtime.sandbox.artifacts import Compiled
 from runtime.sandbox.checks import ModuleFacts, check_size
 from runtime.sandbox.compile_child import COMPILED, HEAD, MAGIC, OVER_LIMIT, REFUSED, Order, limit_exceeded
+from runtime.sandbox.compile_link import Ended, ZygoteGone, ZygoteLink
 
 TOLD_MOST: Final = 64 * KIB
-"""Bytes of JSON in an answer, and of standard error that are looked at."""
-_PIECE: Final = 64 * KIB
-_START: Final = "import sys; sys.path += sys.argv[1:-1]; from runtime.sandbox.compile_child import main; main()"
-_ROOTS: Final = tuple(str(Path(file).parents[up]) for file, up in ((__file__, 2), (wasmtime.__file__, 1)))
-"""Where `runtime` and `wasmtime` are imported from, in a source tree as well as installed: all the child may see."""
-_KEPT_ENVIRONMENT: Final = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+"""Bytes of JSON in an answer."""
+_REFUSAL_MOST: Final = 8 * KIB
+"""Of them, in a refusal: it is kept."""
+QUEUED_MOST: Final = 16
+"""Modules waiting to be compiled, each held in memory meanwhile."""
+RETRY_AFTER_MS: Final = 1_000
+_log = logger("compiler")
 _MEMORY_WORDS: Final = (b"memory allocation of", b"Cannot allocate memory", b"MemoryError")
 
 
@@ -42,74 +41,85 @@ class _Refusal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     details: dict[str, str | int]
 
 
-async def compile_module(
-    wasm: bytes,
-    *,
-    caps: ModuleCaps,
-    memory_bytes: int,
-    limits: CompileLimits,
-    limiter: trio.CapacityLimiter,
-) -> Compiled:
-    """Checks and compiles one module in a child process.
+class Compiler:
+    """The compiler of one host: a warm zygote, started with the first module, and a line before it.
 
-    `memory_bytes`: the memory limit the module is to run under. `limiter`: how many compilations run at once in this
-    process, one token each; others wait in line, and cancelling takes them out of it. The child uses one core.
-
-    Raises `ModuleError` for a module that is refused, `CompileLimitExceeded` if it costs too much: `retryable` where
-    the machine may be to blame (wall time, killed from outside) and the verdict must not be kept. Cancelling kills the
-    child; it is reaped before this returns, however it returns.
+    Used from the trio thread. `at_once`: compilations beside each other, one core each. Closed by its owner.
     """
-    check_size(wasm, caps)
-    async with limiter:
-        order = Order(caps, memory_bytes, limits)
-        with trio.move_on_after(limits.wall_ms / 1_000) as scope:
-            code, out, err = await _run_child(wasm, order)
-    if scope.cancelled_caught:
-        raise _retryable(limit_exceeded("wall_ms", limits))
-    compiled = judge(code, out, err, limits)
-    if compiled.facts.sha256 != hashlib.sha256(wasm).hexdigest():
-        raise _internal("the compile child answered for another module", err)
-    return compiled
 
+    def __init__(self, limits: CompileLimits, *, at_once: int = 1, queued_most: int = QUEUED_MOST) -> None:
+        self._limits = limits
+        self._limiter, self._queued_most = trio.CapacityLimiter(at_once), queued_most
+        self._zygote: ZygoteLink | None = None
+        self._closed = False
 
-async def _run_child(wasm: bytes, order: Order) -> tuple[int, bytes, bytes]:
-    """Exit code, standard output and standard error, both bounded."""
-    command = [sys.executable, "-I", "-S", "-c", _START, *_ROOTS, order.to_json()]
-    environment = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
-    try:
-        process = await trio.lowlevel.open_process(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env=environment, cwd="/", start_new_session=True,
-        )  # fmt: skip
-    except OSError as error:
-        raise _internal(f"the compile child cannot be started: {error}", b"") from error
-    if process.stdin is None or process.stdout is None or process.stderr is None:
-        raise RuntimeError("three pipes were asked for")
-    out, err = bytearray(), bytearray()
-    try:
-        async with process.stdin, process.stdout, process.stderr, trio.open_nursery() as nursery:
-            nursery.start_soon(_feed, process.stdin, wasm)
-            nursery.start_soon(_collect, process.stderr, err, TOLD_MOST)
-            await _collect(process.stdout, out, HEAD.size + TOLD_MOST + order.limits.artifact_bytes)
-        return await process.wait(), bytes(out), bytes(err)
-    finally:
-        if process.returncode is None:
-            process.kill()
-            with trio.CancelScope(shield=True):
-                await process.wait()
+    async def compile(self, wasm: bytes, *, caps: ModuleCaps, memory_bytes: int) -> Compiled:
+        """Checks and compiles one module in a child. `memory_bytes`: the limit it is to run under.
 
+        Raises `ModuleError` for a module that is refused; `CompileLimitExceeded` if it costs too much, `retryable`
+        where the machine may be to blame (wall time, killed from outside) and the verdict must not be kept; `HostBusy`
+        if too many wait already; `HostClosed`. Cancelling takes it out of the line, or kills the child, which is reaped
+        before this returns, however it returns.
+        """
+        check_size(wasm, caps)
+        order, limits = Order(caps, memory_bytes, self._limits), self._limits
+        async with self._turn():
+            with trio.move_on_after(limits.wall_ms / 1_000) as scope:
+                ended = await self._run(order.pack() + wasm, HEAD.size + TOLD_MOST + limits.artifact_bytes)
+        if scope.cancelled_caught:
+            raise _retryable(limit_exceeded("wall_ms", limits))
+        _log.info(
+            "compiled", bytes=len(wasm), code=ended.code, cpu_us=ended.cpu_us, resident_bytes=ended.resident_bytes
+        )
+        compiled = judge(ended.code, ended.out, ended.err, limits)
+        if compiled.facts.sha256 != hashlib.sha256(wasm).hexdigest():
+            raise _internal("the compile child answered for another module", ended.err)
+        return compiled
 
-async def _feed(pipe: trio.abc.SendStream, data: bytes) -> None:
-    """A child that died before it read everything is no error here: its death says why."""
-    async with pipe:
-        with contextlib.suppress(trio.BrokenResourceError):
-            await pipe.send_all(data)
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        if self._limiter.statistics().tasks_waiting >= self._queued_most:
+            raise HostBusy(
+                f"{self._queued_most} modules wait to be compiled already; try again later",
+                details={"limit": "compilations_queued", "value": self._queued_most}, retry_after_ms=RETRY_AFTER_MS,
+            )  # fmt: skip
+        async with self._limiter:
+            yield
 
+    async def _run(self, told: bytes, most: int) -> Ended:
+        """By the zygote there is; one that turns out to be gone is replaced, once."""
+        for last in (False, True):
+            if self._closed:
+                raise HostClosed("the host is closed: nothing is compiled any more")
+            try:
+                zygote = self._zygote = self._zygote or ZygoteLink()
+                return await zygote.run(told, most)
+            except ZygoteGone as error:
+                tail = self._drop(zygote)
+                if last:
+                    raise _internal(f"the compile child cannot be started: {error}", tail) from error
+            except OSError as error:
+                raise _internal(f"the compile child cannot be started: {error}", b"") from error
+        raise RuntimeError("the loop above returns or raises")
 
-async def _collect(pipe: trio.abc.ReceiveStream, into: bytearray, most: int) -> None:
-    """Reads to the end, so that the child is never blocked; keeps at most `most` bytes and one, which tells of more."""
-    while piece := await pipe.receive_some(_PIECE):
-        into += piece[: most + 1 - len(into)]
+    def _drop(self, zygote: ZygoteLink) -> bytes:
+        """Another compilation may have dropped it already."""
+        if self._zygote is zygote:
+            self._zygote = None
+            return zygote.close()
+        return b""
+
+    def start(self) -> None:
+        """Starts the zygote ahead of its first use. A failure is told by whoever uses it."""
+        if self._zygote is None and not self._closed:
+            with contextlib.suppress(OSError):
+                self._zygote = ZygoteLink()
+
+    def close(self) -> None:
+        """Ends the zygote, and with it every compilation; who waited for one gets `HostClosed`."""
+        self._closed = True
+        if self._zygote is not None:
+            self._drop(self._zygote)
 
 
 # ---- the verdict -----------------------------------------------------------------------------------------------------
@@ -129,6 +139,8 @@ def judge(code: int, out: bytes, err: bytes, limits: CompileLimits) -> Compiled:
     if magic != MAGIC or told_bytes > TOLD_MOST or len(out) != end + artifact_bytes:
         raise _internal("the compile child gave no valid answer", err)
     told = out[HEAD.size : end]
+    if verdict != COMPILED and told_bytes > _REFUSAL_MOST:
+        raise _internal("the compile child gave no valid answer", err)
     try:
         if verdict == COMPILED and 0 < artifact_bytes <= limits.artifact_bytes:
             return Compiled(artifact=out[end:], facts=msgspec.json.decode(told, type=ModuleFacts))

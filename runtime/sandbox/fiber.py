@@ -1,7 +1,8 @@
 """A fiber: one guest call in flight, suspended at will. How C is driven, in order; what it means is sandbox.py's.
 
-Life of a fiber's place (the buffer is reused by later calls, the store never):
+Life of a fiber's place (the buffer is reused by later calls, the store by later messages of a resident guest only):
   open → poll until done (start functions) → find_memory → begin → poll … → finish → close
+  and between finish and close, where the guest stays for another message: next_message → begin → poll … → finish
 A poll that is not done left the guest suspended: in an import if `asked` is set, else a tick took its turn away,
 also at the very first poll. `answer` readies the guest to go on. `close` is right at any point, and runs in a
 `finally`.
@@ -62,6 +63,10 @@ class Fiber:
         b.yield_at_deadline(context, 1)
         words[b.TRAP // 8] = words[b.ERROR // 8] = 0
         self.future = b.instantiate_async(pre_at, context, at + b.INSTANCE, at + b.TRAP, at + b.ERROR)
+
+    def next_message(self) -> None:
+        """Before the first future of a message that finds the store as the one before left it."""
+        b.set_epoch_deadline(self.context, 1)
 
     def begin(self, function: bytes, *arguments: int, results: int = 1) -> None:
         """The future that calls an exported function with i32 arguments; `results` is how many it gives."""

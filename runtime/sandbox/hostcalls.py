@@ -8,6 +8,7 @@ and the guest lives. The host copies only inside the import that was called, and
 from __future__ import annotations
 
 import struct
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable
 from math import inf
@@ -44,6 +45,14 @@ class Kept(NamedTuple):
 
     response: bytes
     held_bytes: int
+
+
+class Elsewhere(Awaitable["bytes | None"]):
+    """A request that another process answers; awaiting it gives the response."""
+
+    @abstractmethod
+    def accepted(self) -> Awaitable[bytes | Elsewhere | None]:
+        """What `HostSide.answer` would have given here: the response if there is one at once, else itself."""
 
 
 class HostCalls:
@@ -145,6 +154,8 @@ class HostCalls:
         else:
             request = fiber.read(pointer, length)
             answered = self._ask(request)
+            if isinstance(answered, Elsewhere):
+                answered = await sandbox.waiting(answered.accepted())
             if isinstance(answered, bytes):
                 await trio.lowlevel.checkpoint_if_cancelled()
                 self._keep(answered, request)

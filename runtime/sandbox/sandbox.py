@@ -1,4 +1,4 @@
-"""A sandbox: one fresh instance that handles one message, under its limits, from the first slice to its ending.
+"""A sandbox: an instance that handles one message, under its limits, from the first slice to its ending.
 
 Here is what a call may use and when it is over; fiber.py is how C is driven, hostcalls.py what `hostel_v1` means.
 It knows no broker: requests go to the `HostSide` it is given, as bytes.
@@ -6,8 +6,11 @@ It knows no broker: requests go to the `HostSide` it is given, as bytes.
 CPU time is this thread's (cpu_clock.py) over the guest's slices, read once a slice boundary. Work done for the guest in
 between (log lines, the WASI shim, reading requests, answering those that do not wait) runs on its bill, or a guest that
 asks and never computes would cost nothing. What the host side does while the guest waits does not, as others run then
-too: a turn of the event loop is charged for it. A guest that outlives its first slice is polled in another thread, so
-that the trio thread serves everybody else.
+too: a turn of the event loop is charged for it.
+
+A guest whose program has used up its share waits for its turn (turns.py) before it runs: at its beginning, after a
+tick, after a wait. Where there are threads for it, a guest that outlives its first slice is polled there, so that the
+trio thread serves everybody else.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ from runtime.sandbox.fiber import Fiber, Over
 from runtime.sandbox.hostcalls import HostCalls
 from runtime.sandbox.pool import IMPORT_NUMBERS, Module
 from runtime.sandbox.ticker import Ticker
+from runtime.sandbox.turns import Share, Turn, Turns
 
 T = TypeVar("T")
 
@@ -37,8 +41,12 @@ FIRST_SLICE_NS = 1_000_000
 """CPU time after which a guest is polled off the trio thread."""
 SUSPENDED_NS = 20_000
 """Charged for each wait: what the event loop does for it at the least, where no clock could tell whose time it is."""
+QUANTUM_NS = 1_000_000
+"""CPU time that a program gets in the trio thread before others have their turn: about one slice."""
 TURN_S = 0.005
 """How long a guest keeps such a thread before others get their turn."""
+THREAD_QUANTUM_NS = 5_000_000
+"""CPU time that a program gets there: about one such turn."""
 
 CALL = IMPORT_NUMBERS[abi.HOSTEL, "call"]
 _HOSTEL = {IMPORT_NUMBERS[abi.HOSTEL, name]: name for name in abi.HOSTEL_IMPORTS}
@@ -49,7 +57,7 @@ class Deadline(Protocol):
     """The call's wall deadline; it may stand still (runtime.deadline.Deadline)."""
 
     def expired(self) -> bool: ...
-    def scope(self) -> AbstractContextManager[trio.CancelScope, bool]:
+    def scope(self) -> AbstractContextManager[object, bool]:
         """Cancels what is awaited inside it when the deadline passes."""
         ...
 
@@ -77,10 +85,11 @@ class HostSide(Protocol):
 
 
 class Sandbox:
-    """One message in one fresh instance. `handle` is called once; `close` always, and is right at any point."""
+    """One message in one instance, fresh or kept. `handle` is called once; `close` always, and is right at any
+    point."""
 
-    __slots__ = ("_began", "_calls", "_cpu_limit_ns", "_cpu_ns", "_now_us", "_slice", "_threads", "_ticker", "fiber",
-                 "handling", "host", "limits", "module", "resumed_us", "usage")  # fmt: skip
+    __slots__ = ("_began", "_calls", "_cpu_limit_ns", "_cpu_ns", "_now_us", "_share", "_slice", "_threads", "_ticker",
+                 "_turn", "fiber", "handling", "host", "limits", "module", "resumed_us", "usage")  # fmt: skip
 
     def __init__(
         self,
@@ -90,33 +99,37 @@ class Sandbox:
         host: HostSide,
         usage: Usage,
         ticker: Ticker,
-        threads: trio.CapacityLimiter | None,
+        share: Share,
+        threads: Turns | None,
         now_us: Callable[[], int],
     ) -> None:
+        """`share`: of the trio thread, from `Turns.of`; closed with the sandbox. `threads`: turns of those that poll
+        guests that run long; None: this is the only thread."""
         self.fiber, self.module, self.limits, self.host, self.usage = fiber, module, limits, host, usage
         self.handling = False
         self.resumed_us = 0
-        self._ticker, self._threads, self._now_us = ticker, threads, now_us
+        self._ticker, self._share, self._threads, self._now_us = ticker, share, threads, now_us
+        self._turn: Turn | None = None
         self._cpu_ns, self._cpu_limit_ns = 0, limits.cpu_us * 1_000
         self._began = 0
         self._calls = HostCalls(self)
         self._slice = fiber.poll_free if ticker.needs_gil else fiber.poll
 
-    async def handle(self, message: bytes, *, notification: bool = False) -> bytes:
+    async def handle(self, message: bytes, *, notification: bool = False, kept: bool = False) -> bytes:
         """The guest's answer (b"" to a notification). Raises Over for every other ending, trio.Cancelled if
-        cancelled."""
-        fiber, module, limits = self.fiber, self.module, self.limits
+        cancelled. `kept`: the fiber's store is that of a call that completed, to be used as it is."""
+        fiber, module = self.fiber, self.module
+        if not self._share.goes_on():
+            await self._take_turn()
         self._began = billed_ns()
         if module.reads_clock:
             self.resumed_us = self._now_us()
         self._ticker.enter()
         try:
-            fiber.open(module.engine_at, module.pre_at, limits.memory_bytes, limits.table_elements)
-            await self._run()
-            fiber.find_memory(module.memory_bytes_min)
-            if module.has_initialize:
-                fiber.begin(b"_initialize", results=0)
-                await self._run()
+            if kept:
+                fiber.next_message()
+            else:
+                await self._instantiate()
             pointer = module.inbox_at
             if len(message) > module.inbox_size:
                 pointer = await self._allocate(len(message))
@@ -131,9 +144,20 @@ class Sandbox:
         finally:
             self._ticker.leave()
             self.bill()
+            self._give_turn()
+
+    async def _instantiate(self) -> None:
+        fiber, module, limits = self.fiber, self.module, self.limits
+        fiber.open(module.engine_at, module.pre_at, limits.memory_bytes, limits.table_elements)
+        await self._run()
+        fiber.find_memory(module.memory_bytes_min)
+        if module.has_initialize:
+            fiber.begin(b"_initialize", results=0)
+            await self._run()
 
     def close(self) -> None:
-        """Measures what is left to measure, then drops the guest."""
+        """Measures what is left to measure, and drops what of the call is under way. The store stays, for `Fiber.close`
+        or another message."""
         usage, fiber = self.usage, self.fiber
         usage.cpu_us = self._cpu_ns // 1_000
         fiber.drop()
@@ -143,7 +167,7 @@ class Sandbox:
             module.memory_bytes_min < size and size + WASM_PAGE > module.memory_bytes_max
         )
         self._calls.close()
-        fiber.close()
+        self._share.close()
 
     async def _allocate(self, length: int) -> int:
         self.fiber.begin(b"hostel_alloc", length)
@@ -188,8 +212,10 @@ class Sandbox:
 
     def bill(self) -> None:
         now = billed_ns()
-        self._cpu_ns += now - self._began
+        spent = now - self._began
         self._began = now
+        self._cpu_ns += spent
+        self._share.credit_ns -= spent
 
     def resumed(self) -> None:
         """After others ran: the guest's bill goes on from here."""
@@ -215,23 +241,56 @@ class Sandbox:
 
     async def _preempted(self) -> bool:
         """A tick took the guest's turn: others first, then go on; here while it is young, then in another thread."""
-        if self.host.deadline.expired():
-            raise over_deadline(self.limits)
+        self._in_time()
         try:
             if self._threads is not None and self._cpu_ns >= FIRST_SLICE_NS:
-                return await self._elsewhere(self._threads)
-            await trio.lowlevel.checkpoint()
+                self._give_turn()
+                done = await self._elsewhere(self._threads)
+                if not self._share.goes_on():
+                    await self._take_turn()
+                return done
+            await self._take_turn()
         finally:
             self._began = billed_ns()
             self._budget()
+        self._in_time()  # others had theirs meanwhile
         return self._slice()
 
-    async def _elsewhere(self, threads: trio.CapacityLimiter) -> bool:
-        with self._ticker.elsewhere():
-            return await trio.to_thread.run_sync(self._turn, limiter=threads)
+    def _in_time(self) -> None:
+        if self.host.deadline.expired():
+            raise over_deadline(self.limits)
 
-    def _turn(self) -> bool:
-        """Slices in a thread of its own, without the GIL. Ends when there is something to do in the trio thread."""
+    async def _take_turn(self) -> None:
+        if self._turn is None:
+            self._turn = Turn(self._share)
+        await self._turn.take()
+
+    def _give_turn(self) -> None:
+        if self._turn is not None:
+            self._turn.give()
+
+    async def _elsewhere(self, threads: Turns) -> bool:
+        """Turns in other threads, until there is something to do in this one."""
+        share = threads.of(self._share.program)
+        turn, worker = Turn(share), trio.CapacityLimiter(1)
+        try:
+            with self._ticker.elsewhere():
+                while True:
+                    await turn.take()
+                    self._in_time()
+                    used = self._cpu_ns
+                    try:
+                        done = await trio.to_thread.run_sync(self._slices, limiter=worker)
+                    finally:
+                        share.credit_ns -= self._cpu_ns - used
+                    if done or self.fiber.asked or self._cpu_ns > self._cpu_limit_ns:
+                        return done
+        finally:
+            turn.give()
+            share.close()
+
+    def _slices(self) -> bool:
+        """One turn in a thread of its own, without the GIL."""
         fiber, until = self.fiber, time.monotonic() + TURN_S
         with self._ticker.here() as tick_next:
             while True:
@@ -262,11 +321,17 @@ class Sandbox:
         are billed, however long it takes."""
         self.bill()
         self._cpu_ns += SUSPENDED_NS
+        share = self._share
+        share.credit_ns -= SUSPENDED_NS
         self.usage.cpu_us = self._cpu_ns // 1_000
+        self._give_turn()
         self._ticker.leave()
         try:
             with self.host.deadline.scope():
-                return await awaited
+                answer = await awaited
+                if not share.goes_on():
+                    await self._take_turn()
+                return answer
             raise over_deadline(self.limits)
         finally:
             self._ticker.enter()
@@ -275,6 +340,7 @@ class Sandbox:
     async def returned(self, ended: Awaitable[None]) -> None:
         """Awaits the end of what the guest left behind; what others do meanwhile is not on its bill."""
         self.bill()
+        self._give_turn()
         self._ticker.leave()
         try:
             with trio.CancelScope(shield=True):

@@ -17,6 +17,7 @@ from runtime.sandbox.compile_child import compile_bytes
 from runtime.sandbox.engine import compile_engine, fingerprint
 from runtime.testing import LogLines
 from tests.conformance.guests import Guest, Record
+from tests.executor_choice import in_workers
 
 
 class Conformance:
@@ -53,7 +54,7 @@ class Conformance:
 @pytest.fixture
 async def conformance(tmp_path: Path) -> AsyncIterator[Conformance]:
     log = LogLines()
-    settings = HostSettings(slots=8, allow_unsigned=True, cache_dir=tmp_path)
+    settings = HostSettings(slots=8, allow_unsigned=True, cache_dir=tmp_path, workers=in_workers(8))
     artifacts = ArtifactCache(tmp_path / "artifacts", tmp_path / "keys/artifacts", fingerprint=fingerprint())
     async with Host.open(settings=settings, cashier=ScriptedCashier([True]), log_sink=log) as host:
         yield Conformance(host, log, artifacts)

@@ -11,8 +11,10 @@ import pytest
 
 from host_api.services import Outside
 from runtime import App, CallEnded, Ending, Host, HostSettings, Reply, ScriptedCashier
+from runtime.executor.in_process import InProcessExecutor
 from runtime.receipt import Receipt
 from runtime.testing import LogLines
+from tests.executor_choice import in_workers
 from tests.hostile.guests import Script, bundle, scripted
 
 
@@ -65,9 +67,11 @@ class Site:
 
     def nothing_left(self) -> None:
         """No call, no sandbox, no prompt, no held byte, and no tick that a guest would need."""
+        self.host._calls.residents.drop()
         told = self.host.statistics()
         assert (told.calls_in_flight, told.calls_queued, told.sandboxes, told.fetches) == (0, 0, 0, 0)
-        assert self.host._executor.ticker.running == 0
+        if isinstance(self.host._executor, InProcessExecutor):
+            assert self.host._executor.ticker.running == 0
         for program in self.host._registry:
             assert (program.holdings.held_bytes, program.admission.in_flight) == (0, 0)
             assert program.admission.live_memory_bytes == 0
@@ -94,7 +98,10 @@ def opened(artifacts: Path) -> Opened:
         outside: Outside | None = None, **settings: Any,
     ) -> AsyncIterator[Site]:  # fmt: skip
         log, cashier = LogLines(), cashier or ScriptedCashier(lambda _: True)
-        chosen: Mapping[str, Any] = {"slots": 64, "allow_unsigned": True, "cache_dir": artifacts, **settings}
+        slots = settings.get("slots", 64)
+        chosen: Mapping[str, Any] = {
+            "slots": slots, "allow_unsigned": True, "cache_dir": artifacts, "workers": in_workers(slots), **settings,
+        }  # fmt: skip
         async with Host.open(
             state, settings=HostSettings(**chosen), cashier=cashier, log_sink=log_sink or log, clock=clock,
             outside=outside,

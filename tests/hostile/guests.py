@@ -255,7 +255,7 @@ def module(
 
 def bundle(
     wasm: bytes, app_id: str = "org.example.guest", *, code: int = 1, limits: Mapping[str, int] | None = None,
-    events: bool = False,
+    events: bool = False, lifetime: str = "fresh",
 ) -> Bundle:  # fmt: skip
     """A bundle of that module that asks for every capability there is, and works without. `events`: it takes them."""
     manifest = {
@@ -264,6 +264,7 @@ def bundle(
         "version": {"name": "1", "code": code},
         "req_permissions": [{"name": name, "reason": "to test", "required": False} for name in CAPABILITIES],
         "notices": [{"id": "shipped", "text": {"en": "Order {no} is on its way", "zh-Hans": "订单 {no} 配送中"}}],
-        "program": {"module": "program.wasm", "limits": dict(limits or {}), "events": events},
+        "program": {"module": "program.wasm", "limits": dict(limits or {}), "events": events,
+                    "lifetime": lifetime},
     }
     return Bundle.from_bytes(pack_contents({"manifest.json": msgspec.json.encode(manifest), "program.wasm": wasm}))

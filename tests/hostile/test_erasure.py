@@ -14,6 +14,8 @@ from host_api.erasure.user import BalanceLeft, erase_user
 from host_api.ledger import AccountKind, AccountName
 from host_api.money import Money
 from runtime import App, CallEnded, CallRefused, Ending, UsageError, sources, wire
+from runtime.journal.entries import Query
+from runtime.settings import JournalSettings
 from tests.hostile.conftest import Opened, Site
 from tests.hostile.guests import Script
 
@@ -39,6 +41,7 @@ async def plant(site: Site, app: App, user: str, mark: str, phone: str) -> None:
     await ask(site, app, user, "storage.put", key=f"{mark}key", value=f"{mark}long " * 3_000)
     await ask(site, app, user, "storage.put", key=f"{mark}key", value="short again")
     await ask(site, app, user, "storage.get", key="cart")
+    await ask(site, app, user, "log.write", level="info", message=f"{mark}said")
     await ask(site, app, user, "user.login")
     await ask(site, app, user, "user.authorize", scopes=["nickname", "phone", "address"], wait_ms=5_000)
     assert (await ask(site, app, user, "user.phone", masked=False))["phone"] == phone
@@ -69,12 +72,14 @@ def found(state: Path, *markers: str) -> set[str]:
 async def test_a_user_is_in_no_byte_of_the_state_directory(opened: Opened, tmp_path: Path) -> None:
     state, killed = tmp_path / "state", tmp_path / "killed"
     mine = (USER, MARK, PHONE)
-    async with opened(state, cache_dir=None) as site:
+    async with opened(state, cache_dir=None, journal=JournalSettings()) as site:
         apps = [await site.install(grant=GRANT), await site.install(grant=GRANT)]
         for app in apps:
             await plant(site, app, USER, MARK, PHONE)
         await plant(site, apps[0], OTHER, KEPT, "+8613900000456")
         assert found(state, *mine) == set(mine)
+        assert {line.text for line in await site.host.logs(Query())} == {f"{MARK}said", f"{KEPT}said"}
+        assert found(state / "journal", *mine, KEPT) == {MARK, KEPT}
         exported = str(await site.host.export_user(USER))
         assert all(marker in exported for marker in mine)
         assert KEPT not in exported
@@ -91,6 +96,7 @@ async def test_a_user_is_in_no_byte_of_the_state_directory(opened: Opened, tmp_p
     for looked_at in (state, killed):
         assert found(looked_at, *mine) == set()
         assert found(looked_at, OTHER, KEPT) == {OTHER, KEPT}
+        assert found(looked_at / "journal", KEPT) == {KEPT}
     async with opened(killed) as site:
         assert site.host.verify() == []
         assert site.host.balance(WALLET).posted == 9_000
@@ -99,7 +105,7 @@ async def test_a_user_is_in_no_byte_of_the_state_directory(opened: Opened, tmp_p
 
 async def test_a_program_is_in_no_byte_of_the_state_directory(opened: Opened, tmp_path: Path) -> None:
     state, killed = tmp_path / "state", tmp_path / "killed"
-    async with opened(state) as site:
+    async with opened(state, journal=JournalSettings()) as site:
         gone, stays = await site.install(grant=GRANT), await site.install(grant=GRANT)
         await plant(site, gone, USER, MARK, PHONE)
         await plant(site, stays, OTHER, KEPT, "+8613900000456")
@@ -231,3 +237,17 @@ async def test_nobody_takes_the_place_of_an_erased_user(opened: Opened, user: st
                         site.host.deposit(user, Money(amount=1, currency="CNY"))):  # fmt: skip
             with pytest.raises(UsageError):
                 await attempt
+
+
+async def test_what_the_journal_kept_of_a_user_goes_also_where_no_journal_is_written(
+    opened: Opened, tmp_path: Path
+) -> None:
+    state = tmp_path / "state"
+    async with opened(state, journal=JournalSettings()) as site:
+        app = await site.install(grant=GRANT)
+        for user, mark in ((USER, MARK), (OTHER, KEPT)):
+            await ask(site, app, user, "log.write", level="info", message=f"{mark}said")
+    async with opened(state) as site:
+        await site.host.erase_user(USER)
+        assert {line.text for line in await site.host.logs(Query())} == {f"{KEPT}said"}
+    assert found(state, USER, MARK) == set()

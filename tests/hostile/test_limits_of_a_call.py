@@ -234,5 +234,5 @@ async def test_limit_posted(site: Site) -> None:
 async def test_a_limit_wanted_by_a_manifest_only_ever_lowers(opened: Opened) -> None:
     async with opened() as site:
         app = await site.host.install(bundle(module(), limits={"cpu_us": 600_000_000, "host_calls": 3}))
-        limits = site.host._registry.find(app).release.limits
+        limits = site.host._registry.find(app)[1].limits
         assert (limits.cpu_us, limits.host_calls) == (50_000, 3)

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
 from host_api.money import Money
-from runtime import App, wire
+from runtime import App, HostBusy, wire
 from tests.hostile.conftest import Site
+from tests.hostile.test_residents import SLEEP, count
+from tests.hostile.test_residents import install as resident
 
 
 async def put(site: Site, app: App, key: str, value: Any, user: str = "alice") -> list[Any]:
@@ -95,3 +101,17 @@ async def test_limit_notices_per_day(stored: Site) -> None:
         assert (await send())[2] is None
     refused(await send(), "limit_exceeded", "notices_per_day", 2, 3)
     assert (await send("bob"))[2] is None
+
+
+async def test_limit_mailbox_calls(site: Site) -> None:
+    app = await resident(site, SLEEP, mailbox_calls=2)
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(count, site, app, "alice", "call")
+        await wait_all_tasks_blocked()
+        with pytest.raises(HostBusy) as caught:
+            await count(site, app)
+        assert (caught.value.code, caught.value.details["limit"]) == ("queue_full", "mailbox_calls")
+        assert (caught.value.details["value"], caught.value.details["used"]) == (2, 2)
+        assert await count(site, app, "bob") == 1  # another user's
+        nursery.cancel_scope.cancel()

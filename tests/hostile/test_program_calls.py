@@ -210,7 +210,7 @@ async def test_a_yes_to_a_delegated_request_counts_after_its_call(
     script = Script().ask(as_caller("payment.request", {"order_id": order, "wait_ms": 0}))
     (answer,) = await inner(stored, caller, callee, script, delegate={"payment": {"amount_max": 5}})
     assert answer[3]["value"]["status"] == "confirming"
-    stored.host._registry.find(caller).release.authority.narrow(parse_grants({"payment": left}))
+    stored.host._registry.find(caller)[1].authority.narrow(parse_grants({"payment": left}))
     stored.cashier.release()
     query = wire.request(1, "payment.query", {"order_id": order})
     with trio.fail_after(5):

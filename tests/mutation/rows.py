@@ -1,4 +1,4 @@
-"""For every constraint of the tables of money, one row that breaks it and nothing else."""
+"""For every constraint of the tables of money and of the registry, one row that breaks it and nothing else."""
 
 from __future__ import annotations
 
@@ -48,6 +48,24 @@ VALID: Mapping[str, Row] = {
         "id": "p2", "kind": "payment", "app_id": "shop", "user_id": "bob", "about": "o2", "shown": "{}", "bounds": "{}",
         "digest": H32, "token_hash": b"", "opened_us": 1, "expires_us": 2,
     },
+    "developers": {"id": "d2", "name": "Bob", "trust": "reviewed", "limits": "{}", "created_us": 1},
+    "developer_keys": {
+        "key_id": "2" * 32, "developer": "d1", "public_key": "k", "valid_from_us": 1, "valid_until_us": 2,
+        "revoked_us": 1, "revoke_reason": "lost", "rotated_from": "", "created_us": 1,
+    },
+    "modules": {"sha256": b"n" * 32, "bytes": 2, "wasm": b"ab"},
+    "assets": {"sha256": b"b" * 32, "bytes": 2, "content": b"ab"},
+    "asset_lists": {"list_sha256": b"l" * 32, "path": "q", "sha256": b"a" * 32},
+    "releases": {
+        "app_id": "shop", "code": 2, "name": "2", "status": "approved", "identity": H32, "developer": "", "signed_by": "",
+        "module_sha256": b"m" * 32, "assets_sha256": H32, "reviewed": 1, "payee": "", "uploaded_us": 1, "decided_us": 1,
+        "ended_us": 0, "reason": "", "facts": "{}", "grants": "{}", "limits": "{}", "config": b"", "report": "{}",
+    },
+    "programs": {
+        "app_id": "taxi", "current_code": 3, "candidate_code": 4, "stage": "gray", "share": 5, "min_code": 3,
+        "sector": "taxi", "isolation": "shared", "offline": 0, "leaving": 0, "installed_us": 1, "changed_us": 1,
+    },
+    "trial_users": {"app_id": "shop", "user_id": "bob"},
 }  # fmt: skip
 """A row of each table that the schema takes, after those of FIRST."""
 
@@ -67,6 +85,14 @@ FIRST: tuple[tuple[str, Row], ...] = (
     ("events", {"app_seq": 1, "stream_seq": 1}),
     ("audit", {"n": 1}),
     ("prompts", {"id": "p1", "user_id": "alice"}),
+    ("developers", {"id": "d1", "name": "Ann"}),
+    ("developer_keys", {"key_id": "1" * 32}),
+    ("modules", {"sha256": b"m" * 32}),
+    ("assets", {"sha256": b"a" * 32}),
+    ("asset_lists", {"path": "p"}),
+    ("releases", {"code": 1}),
+    ("programs", {"app_id": "shop"}),
+    ("trial_users", {"user_id": "alice"}),
 )
 """What is there: the valid row with these changes."""
 
@@ -139,5 +165,54 @@ BREAKS: Mapping[str, Row] = {
     "prompts: UNIQUE": {"user_id": "alice"},
     "orders: untold CHECK": {"untold": -1},
     "orders: audit_n CHECK": {"audit_n": -1},
+    "developers: id TEXT PRIMARY KEY": {"id": "d1"},
+    "developers: id CHECK": {"id": ""},
+    "developers: name UNIQUE": {"name": "Ann"},
+    "developers: name CHECK": {"name": ""},
+    "developers: trust CHECK": {"trust": "much"},
+    "developer_keys: key_id TEXT PRIMARY KEY": {"key_id": "1" * 32},
+    "developer_keys: key_id CHECK": {"key_id": "short"},
+    "developer_keys: developer REFERENCES": {"developer": "nobody"},
+    "developer_keys: valid_from_us CHECK": {"valid_from_us": -1},
+    "developer_keys: revoked_us CHECK": {"revoked_us": -1},
+    "developer_keys: CHECK (valid_until_us = 0": {"valid_until_us": 1},
+    "developer_keys: CHECK ((revoked_us = 0)": {"revoke_reason": ""},
+    "modules: sha256 BLOB PRIMARY KEY": {"sha256": b"m" * 32},
+    "assets: sha256 BLOB PRIMARY KEY": {"sha256": b"a" * 32},
+    "modules: sha256 CHECK": {"sha256": b"short"},
+    "modules: bytes CHECK": {"bytes": 3},
+    "assets: sha256 CHECK": {"sha256": b"short"},
+    "assets: bytes CHECK": {"bytes": 3},
+    "asset_lists: list_sha256 CHECK": {"list_sha256": b"short"},
+    "asset_lists: sha256 REFERENCES": {"sha256": b"n" * 32},
+    "asset_lists: PRIMARY KEY": {"path": "p"},
+    "releases: app_id CHECK": {"app_id": ""},
+    "releases: code CHECK": {"code": 0},
+    "releases: status CHECK": {"status": "lost"},
+    "releases: identity CHECK": {"identity": b"short"},
+    "releases: module_sha256 REFERENCES": {"module_sha256": b"n" * 32},
+    "releases: assets_sha256 CHECK": {"assets_sha256": b"short"},
+    "releases: reviewed CHECK": {"reviewed": 2},
+    "releases: decided_us CHECK": {"decided_us": -1},
+    "releases: ended_us CHECK": {"ended_us": -1},
+    "releases: config CHECK": {"config": bytes(16_385)},
+    "releases: PRIMARY KEY": {"code": 1},
+    "releases: CHECK ((status = 'submitted')": {"status": "submitted"},
+    "releases: CHECK (status <> 'rejected'": {"status": "rejected"},
+    "releases: CHECK (status NOT IN": {"status": "superseded"},
+    "programs: app_id TEXT PRIMARY KEY": {"app_id": "shop"},
+    "programs: app_id CHECK": {"app_id": ""},
+    "programs: stage CHECK": {"stage": "all", "share": 0},
+    "programs: share CHECK": {"share": 10_001},
+    "programs: min_code CHECK": {"min_code": 4},
+    "programs: offline CHECK": {"offline": 2},
+    "programs: leaving CHECK": {"leaving": 2},
+    "programs: isolation CHECK": {"isolation": "none"},
+    "programs: CHECK ((candidate_code = 0)": {"candidate_code": 0},
+    "programs: CHECK (candidate_code = 0 OR": {"candidate_code": 3},
+    "programs: CHECK (stage = 'gray'": {"stage": "trial"},
+    "trial_users: app_id REFERENCES": {"app_id": "none"},
+    "trial_users: user_id CHECK": {"user_id": ""},
+    "trial_users: PRIMARY KEY": {"user_id": "alice"},
 }
 """Beginning of a constraint's label → what makes the valid row break it."""

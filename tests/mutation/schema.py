@@ -1,4 +1,5 @@
-"""The schema with one constraint taken out: every CHECK, UNIQUE, REFERENCES and compound key of the tables of money."""
+"""The schema with one constraint taken out: every CHECK, UNIQUE, REFERENCES and compound key of the tables of money and
+of the registry."""
 
 from __future__ import annotations
 
@@ -10,12 +11,13 @@ from host_api.store.migrations import Migration, known_migrations
 
 TABLES = (
     "accounts", "transfers", "merchants", "orders", "confirmations", "payment_usage", "idempotency", "refunds",
-    "events", "audit", "prompts",
+    "events", "audit", "prompts", "developers", "developer_keys", "modules", "assets", "asset_lists", "releases",
+    "programs", "trial_users",
 )  # fmt: skip
 _TABLE = re.compile(r"CREATE TABLE (\w+) \(\n(.*?)\n\) STRICT;", re.DOTALL)
 _COLUMN = re.compile(r"ALTER TABLE (\w+) ADD COLUMN ([^;]*);", re.DOTALL)
 _COMMENT = re.compile(r"^\s*--.*\n", re.MULTILINE)
-_STARTS = re.compile(r"\b(CHECK \(|UNIQUE \(|UNIQUE|REFERENCES \w+ \(|PRIMARY KEY \(|TEXT PRIMARY KEY)")
+_STARTS = re.compile(r"\b(CHECK \(|UNIQUE \(|UNIQUE|REFERENCES \w+ \(|PRIMARY KEY \(|(?:TEXT|BLOB) PRIMARY KEY)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ def _without(item: str) -> Iterator[tuple[str, str]]:
         if _depth(item[: found.start()]):
             continue
         end = _closing(item, found.end()) if found[0].endswith("(") else found.end()
-        kept = "TEXT NOT NULL" if found[0] == "TEXT PRIMARY KEY" else ""
+        kept = f"{found[0][:4]} NOT NULL" if found[0].endswith(" PRIMARY KEY") else ""
         yield item[: found.start()] + kept + item[end:], item[found.start() : end]
 
 

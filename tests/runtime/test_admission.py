@@ -67,7 +67,7 @@ def test_calls_over_the_rate_are_refused_with_when_to_come_again() -> None:
     with pytest.raises(HostBusy) as refused:
         door.enter_now(10**15, PAGE)
     assert refused.value.code == "rate_limited" and refused.value.retry_after_ms == 500
-    assert refused.value.details == {"limit": "calls_per_s", "value": 2}
+    assert refused.value.details == {"limit": "calls_per_s", "value": 2, "scope": "program"}
     door.leave(PAGE, 0)
     assert door.enter_now(10**15 + 500_000, PAGE)
 

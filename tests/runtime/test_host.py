@@ -355,7 +355,7 @@ class Moody:
 async def test_what_the_store_refuses_is_not_installed_and_can_be_uninstalled_again() -> None:
     shop = Bundle.from_bytes(pack(SHOP))
     async with Host.open(allow_unsigned=True) as host:
-        host._store = store = Moody(host._store)  # type: ignore[assignment]
+        host._store = host._changes._store = store = Moody(host._store)  # type: ignore[assignment]
         store.refuses = True
         with pytest.raises(ApiError):
             await host.install(shop, grant=["storage"])

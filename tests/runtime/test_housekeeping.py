@@ -71,7 +71,7 @@ def kept() -> Kept:
     async def keep(*sweeps: Callable[[Transaction, int], int]) -> AsyncIterator[World]:
         async with open_store(None, TrioClock()) as store:
             world = World(store)
-            pushes = Pushes(store=store, push=nowhere, takes=lambda _: False, new_incident=SeededIds())
+            pushes = Pushes(store=store, push=nowhere, takes=lambda *_: False, new_incident=SeededIds())
             house = Housekeeping(
                 store=store, sweeps=sweeps, pushes=pushes, tallies=[refusals(world.refused.drain)],
                 new_incident=SeededIds(),

@@ -46,7 +46,7 @@ class World:
         self.messages: list[tuple[str, str, dict[str, Any]]] = []
         self.trouble: BaseException | None = None
         self.pushes = Pushes(
-            store=store, push=self.push, takes=lambda app_id: app_id in self.taking, new_incident=SeededIds()
+            store=store, push=self.push, takes=lambda _, app_id: app_id in self.taking, new_incident=SeededIds()
         )
 
     async def push(self, app_id: str, user: str, method: str, params: Any) -> None:

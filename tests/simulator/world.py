@@ -74,7 +74,7 @@ class World:
         self.consents = ConsentStore(store=store, new_salt=self.salt)
         self.asking = ConsentPrompts(store=store, desk=self.desk, consents=self.consents)
         self.events = EventService(store=store, acknowledged=lambda _: None)
-        self.erasure = Erasure(store=store, codec=codec, cache=None, new_id=self.ids, new_salt=self.salt)
+        self.erasure = Erasure(store=store, codec=codec, cache=None, journal=None, new_id=self.ids, new_salt=self.salt)
         bound = {bound.method.name: bound for service in (self.payments, self.events) for bound in service.bound()}
         self.broker = Broker(bound, clock=store, new_incident=self.ids)
         self.sessions: dict[tuple[str, str, bool], CallSession] = {}

@@ -11,15 +11,17 @@ from tests.style.source import SHIPPED, Source, sources
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(names.split())
     for names in (
-        "errors limits receipt log wire deadline sources jail",
+        "errors limits receipt statistics traceparent log wire error_response deadline sources worker_settings jail",
         "bundle sandbox verification",
         "session settings signed_head",
-        "admission testing pushes",
+        "admission testing pushes tracing",
         "broker executor registry modules housekeeping journal metrics",
-        "outcomes",
+        "outcomes backup residents",
+        "state",
         "calls",
         "program_calls",
         "assembly",
+        "upkeep",
         "operations",
         "host",
         "blocking",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from host_api.erasure import service
-from host_api.erasure.program import DELETED, KEPT
+from host_api.erasure.program import DELETED, KEPT, UNINSTALLED
 from host_api.payment.orders import REFUND_WINDOW_US
 from tests.host_api.erasure.conftest import OTHER, SHOP, Site
 from tests.host_api.erasure.test_user import columns, everything
@@ -22,7 +22,7 @@ async def planted(site: Site) -> None:
 async def test_every_table_with_a_program_in_it_is_known(site: Site) -> None:
     """A table that is added later, and names programs, has to be told of here."""
     of_programs = {table for table, names in columns(site.store).items() if names & {"app_id", "program", "app"}}
-    assert of_programs == set(DELETED) | KEPT
+    assert of_programs == set(DELETED) | KEPT | UNINSTALLED
 
 
 async def test_nothing_the_program_kept_or_said_is_left_in_any_row(site: Site) -> None:

@@ -193,10 +193,6 @@ UNSUPPORTED: dict[str, tuple[dict[str, Any], str, str]] = {
         {"program": {"script": "main.js"}}, "$.program.script",
         "script is not supported by this host (api level 1)",
     ),
-    "resident": (
-        {"program": {"module": "m", "lifetime": "resident"}}, "$.program.lifetime",
-        '"resident" is not supported by this host (api level 1); write "fresh"',
-    ),
     "api_level": (
         {"platform_version": {"min_code": 2}}, "$.platform_version.min_code",
         "api level 2 is not supported by this host (api level 1)",

@@ -12,7 +12,9 @@ from host_api.money import Money
 from host_api.notify import notices
 from host_api.notify.notices import Notice
 from host_api.store import Transaction, open_store
+from runtime.journal.entries import Encoder
 from runtime.sources import SystemClock, new_id, new_salt
+from runtime.testing import make_session
 from runtime.wire import CanonicalCodec
 from tests.runtime.cli.conftest import Cli
 
@@ -135,3 +137,17 @@ def test_a_state_directory_that_is_not_there_is_not_made(cli: Cli, home: Path, w
     assert said.code == 8
     assert "there is no state directory" in said.err
     assert not (home / "nothing").exists()
+
+
+def test_what_the_journal_kept_goes_too_where_no_host_runs(cli: Cli, state: Path) -> None:
+    key = b"j" * 32
+    (state / "keys").mkdir(mode=0o700, exist_ok=True)
+    (state / "keys" / "journal").write_bytes(key)
+    (state / "keys" / "journal").chmod(0o600)
+    (state / "journal").mkdir(mode=0o700)
+    encoder = Encoder(key)
+    lines = [encoder.line(1, make_session(user=user), "info", f"said by {user}") for user in ("alice", "bob")]
+    (state / "journal" / "logs-00000000000000001.jsonl").write_bytes(b"".join(lines))
+    assert cli("user", "erase", "alice", "--state", state, "--yes", "--forfeit-balance").code == 0
+    (kept,) = (state / "journal").iterdir()
+    assert kept.read_bytes() == lines[1]

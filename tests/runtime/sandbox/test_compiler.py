@@ -1,4 +1,4 @@
-"""Compiling in a child: what comes back, what each limit does to it, and that no child is ever left behind."""
+"""Compiling in a child: what comes back, what each limit does to it, what each end of it means."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import signal
 import subprocess
 import sys
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 import trio
@@ -16,8 +16,9 @@ from runtime.errors import CompileLimitExceeded, HostelError, ModuleError
 from runtime.limits import KIB, MIB, CompileLimits, ModuleCaps
 from runtime.sandbox.artifacts import Compiled
 from runtime.sandbox.checks import check_module
-from runtime.sandbox.compile_child import COMPILED, HEAD, MAGIC, OVER_LIMIT, REFUSED, Order, answer
-from runtime.sandbox.compiler import _ROOTS, compile_module, judge
+from runtime.sandbox.compile_child import COMPILED, HEAD, MAGIC, ORDER_HEAD, OVER_LIMIT, REFUSED, Order, answer
+from runtime.sandbox.compile_link import ROOTS, Ended, ZygoteLink
+from runtime.sandbox.compiler import Compiler, judge
 from runtime.sandbox.engine import compile_engine
 from tests.runtime.sandbox.proposals import body, leb, module, section
 
@@ -26,8 +27,21 @@ LIMITS = CompileLimits()
 MEMORY = 16 * MIB
 
 
+@pytest.fixture(scope="module")
+def zygote() -> Iterator[ZygoteLink]:
+    """One for all tests here, which differ in their limits; compilers of their own would each start one."""
+    link = ZygoteLink()
+    yield link
+    link.close()
+
+
+@pytest.fixture(autouse=True)
+def shared(zygote: ZygoteLink, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runtime.sandbox.compiler.ZygoteLink", lambda: zygote)
+
+
 async def compiled(wasm: bytes, limits: CompileLimits = LIMITS, caps: ModuleCaps = CAPS) -> Compiled:
-    return await compile_module(wasm, caps=caps, memory_bytes=MEMORY, limits=limits, limiter=trio.CapacityLimiter(1))
+    return await Compiler(limits).compile(wasm, caps=caps, memory_bytes=MEMORY)
 
 
 async def over(wasm: bytes, limits: CompileLimits) -> CompileLimitExceeded:
@@ -52,19 +66,8 @@ def bomb(size: int) -> bytes:
     )
 
 
-@pytest.fixture
-def children() -> list[int]:
-    """Children of this process before the test; `left_behind` compares."""
-    return _children()
-
-
-def _children() -> list[int]:
-    tasks = Path("/proc/self/task")
-    return sorted(int(pid) for task in tasks.iterdir() for pid in (task / "children").read_text().split())
-
-
 # ---- what comes back -------------------------------------------------------------------------------------------------
-async def test_a_module_comes_back_with_artifact_and_facts(children: list[int]) -> None:
+async def test_a_module_comes_back_with_artifact_and_facts() -> None:
     wasm = module()
     result = await compiled(wasm)
     assert result.facts == check_module(wasm, CAPS, MEMORY)
@@ -73,7 +76,6 @@ async def test_a_module_comes_back_with_artifact_and_facts(children: list[int]) 
     assert [export.name for export in wasmtime.Module.deserialize(engine, result.artifact).exports] == [
         "memory", "hostel_alloc", "hostel_handle",
     ]  # fmt: skip
-    assert _children() == children
 
 
 async def test_the_artifact_loads_into_the_pool_that_runs_it() -> None:
@@ -111,26 +113,9 @@ async def test_what_only_the_compiler_sees_is_refused_with_its_words_escaped() -
 
 
 async def test_a_module_too_large_starts_no_child(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "executable", "/nonexistent")
+    monkeypatch.setattr("runtime.sandbox.compiler.ZygoteLink", None)
     with pytest.raises(ModuleError, match="the cap module_bytes is 10"):
         await compiled(module(), caps=CAPS.changed({"module_bytes": 10}))
-
-
-async def test_the_child_sees_neither_environment_nor_working_directory(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    (tmp_path / "json.py").write_text("raise SystemExit(9)")
-    (tmp_path / "sitecustomize.py").write_text("raise SystemExit(9)")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    assert (await compiled(module())).artifact
-
-
-async def test_a_child_that_cannot_start_is_our_own_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "executable", "/nonexistent")
-    with pytest.raises(HostelError, match="the compile child cannot be started") as caught:
-        await compiled(module())
-    assert caught.value.code == "internal"
 
 
 # ---- limits ----------------------------------------------------------------------------------------------------------
@@ -145,11 +130,10 @@ async def test_types_a_thousand_wide_are_stopped_by_a_cap() -> None:
 
 
 @pytest.mark.slow
-async def test_a_bomb_inside_the_caps_dies_of_cpu_time(children: list[int]) -> None:
+async def test_a_bomb_inside_the_caps_dies_of_cpu_time() -> None:
     error = await over(bomb(2 * MIB), LIMITS.changed({"cpu_s": 1}))
     assert (error.details, error.retryable) == ({"limit": "cpu_s", "value": 1}, False)
     assert "cpu_s = 1" in error.message
-    assert _children() == children
 
 
 @pytest.mark.slow
@@ -158,10 +142,9 @@ async def test_a_bomb_dies_of_memory() -> None:
     assert (error.details["limit"], error.details["value"]) == ("memory_bytes", 256 * MIB)
 
 
-async def test_wall_time_ends_it_and_is_no_lasting_verdict(children: list[int]) -> None:
+async def test_wall_time_ends_it_and_is_no_lasting_verdict() -> None:
     error = await over(bomb(2 * MIB), LIMITS.changed({"wall_ms": 100}))
     assert (error.details, error.retryable) == ({"limit": "wall_ms", "value": 100}, True)
-    assert _children() == children
 
 
 async def test_an_artifact_too_large_is_refused_with_its_size() -> None:
@@ -170,29 +153,12 @@ async def test_an_artifact_too_large_is_refused_with_its_size() -> None:
     assert int(error.details["found"]) > 4 * KIB
 
 
-async def test_cancelling_kills_the_child_and_reaps_it(children: list[int]) -> None:
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(compiled, bomb(2 * MIB))
-        with trio.fail_after(20):
-            while _children() == children:
-                await trio.lowlevel.checkpoint()
-        nursery.cancel_scope.cancel()
-    assert _children() == children
-
-
-async def test_one_compilation_at_a_time_and_who_waits_can_go() -> None:
-    limiter = trio.CapacityLimiter(1)
-    async with limiter:
-        with trio.move_on_after(0) as scope:
-            await compile_module(module(), caps=CAPS, memory_bytes=MEMORY, limits=LIMITS, limiter=limiter)
-    assert scope.cancelled_caught
-    assert limiter.borrowed_tokens == 0
-
-
 # ---- the child's core, in this process -------------------------------------------------------------------------------
 def test_an_order_survives_its_journey() -> None:
     order = Order(CAPS.changed({"params": 7}), 123, LIMITS.changed({"cpu_s": 3}))
-    assert Order.from_json(order.to_json()) == order
+    told = order.pack()
+    assert ORDER_HEAD.unpack_from(told) == (len(told) - ORDER_HEAD.size,)
+    assert Order.from_json(told[ORDER_HEAD.size :]) == order
 
 
 @pytest.mark.parametrize(
@@ -239,6 +205,7 @@ NONSENSE = {
     "too much told": HEAD.pack(MAGIC, REFUSED, 1 << 20, 0) + b" " * (1 << 20),
     "no JSON": HEAD.pack(MAGIC, REFUSED, 2, 0) + b"{]",
     "facts of another kind": HEAD.pack(MAGIC, COMPILED, 2, 1) + b"{}x",
+    "a refusal too long to keep": HEAD.pack(MAGIC, REFUSED, 9_000, 0) + b" " * 9_000,
     "a refusal without words": HEAD.pack(MAGIC, REFUSED, 2, 0) + b"{}",
     "unknown verdict": HEAD.pack(MAGIC, 7, 28, 0) + b'{"message":"m","details":{}}',
     "compiled to nothing": HEAD.pack(MAGIC, COMPILED, 28, 0) + b'{"message":"m","details":{}}',
@@ -256,20 +223,20 @@ def test_an_answer_that_is_none_is_our_own_fault(out: bytes) -> None:
 async def test_an_answer_for_another_module_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
     other = answer(module("(func)"), Order(CAPS, MEMORY, LIMITS), compile_engine())
 
-    async def liar(wasm: bytes, order: Order) -> tuple[int, bytes, bytes]:
+    async def liar(*_: object) -> Ended:
         await trio.lowlevel.checkpoint()
-        return 0, other, b""
+        return Ended(0, 0, 0, other, b"")
 
-    monkeypatch.setattr("runtime.sandbox.compiler._run_child", liar)
+    monkeypatch.setattr(ZygoteLink, "run", liar)
     with pytest.raises(HostelError, match="another module"):
         await compiled(module())
 
 
-def test_the_child_imports_neither_trio_nor_msgspec() -> None:
-    """Its start is what a first install waits for."""
-    code = "import sys; sys.path += sys.argv[1:]; import runtime.sandbox.compile_child; print(*sys.modules)"
+def test_the_zygote_imports_neither_trio_nor_msgspec() -> None:
+    """Its start is what a first install waits for, and its memory what every compilation begins with."""
+    code = "import sys; sys.path += sys.argv[1:]; import runtime.sandbox.compile_zygote; print(*sys.modules)"
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", code, *_ROOTS],
+        [sys.executable, "-I", "-S", "-c", code, *ROOTS],
         capture_output=True,
         check=True,
         env=dict[str, str](),

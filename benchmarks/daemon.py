@@ -1,0 +1,228 @@
+"""Calls through the daemon's socket into jailed workers: `hostel serve` as a process of its own, this process its client.
+
+Each call is a fresh sandbox with one host call (storage.get of a cached key), all checks on. The client sends and reads
+frames by hand, one `send` and one `recv` a wake-up, so that it is not what is measured. CPU time is the kernel's, of the
+broker and of its workers, over the calls of the run.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+from benchmarks import guests, workerd
+from benchmarks.measure import Scale, quantile
+from benchmarks.report import Row
+from runtime import wire
+from runtime.control import frames
+
+SUBJECT: Final = "through the daemon: jailed worker, fresh sandbox, one host call"
+IN_FLIGHT: Final = (1, 16, 64)
+RECV_BYTES: Final = 256 << 10
+_CONFIG: Final = """[host]
+allow_unsigned = true
+http = false
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One round at one number of calls in flight."""
+
+    per_s: float
+    p50_us: float
+    p99_us: float
+    broker_us: float
+    workers_us: float
+    """CPU time a call."""
+
+
+class Line:
+    """One control connection, frames by hand."""
+
+    def __init__(self, path: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(str(path))
+        self._reader = frames.FrameReader(frames.RESPONSE_BYTES_MAX)
+        self._messages: Iterator[bytes] = iter(())
+
+    def send(self, *messages: bytes) -> None:
+        self._socket.sendall(b"".join(map(frames.frame, messages)))
+
+    def receive(self) -> list[bytes]:
+        """What came, at least one message."""
+        while True:
+            data = self._socket.recv(RECV_BYTES)
+            if not data:
+                raise ConnectionError("the daemon closed the connection")
+            if found := list(self._reader.feed(data)):
+                return found
+
+    def ask(self, method: str, params: Mapping[str, Any]) -> Any:
+        self.send(wire.request(0, method, params))
+        answer = frames.parse_answer(self.receive()[0])
+        if not isinstance(answer, frames.Response) or answer.error is not None:
+            raise RuntimeError(f"{method}: {answer}")
+        return answer.result
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class Daemon:
+    """A served state directory, and its processes."""
+
+    def __init__(self, process: subprocess.Popen[bytes], folder: Path) -> None:
+        self.process, self.socket = process, folder / "state" / "hostel.sock"
+        self.line = Line(self.socket)
+
+    def workers(self) -> list[int]:
+        return [pid for pid in children(self.process.pid) if b"worker_process" in _command(pid)]
+
+    def cpu_s(self) -> tuple[float, float]:
+        """Of the broker, and of its workers."""
+        return _cpu_s(self.process.pid), sum(map(_cpu_s, self.workers()))
+
+    def memory_bytes(self) -> int:
+        """Of all its processes, what they share counted once (PSS)."""
+        return sum(_pss(pid) for pid in (self.process.pid, *children(self.process.pid)))
+
+
+@contextmanager
+def served(*, config: str = _CONFIG) -> Iterator[Daemon]:
+    with TemporaryDirectory() as named:
+        folder = Path(named)
+        (folder / "state").mkdir(mode=0o700)
+        (folder / "hostel.toml").write_text(config)
+        command = [sys.executable, "-m", "runtime.cli", "serve", "--config", str(folder / "hostel.toml")]
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen([*command, "--state", str(folder / "state")], stderr=log)
+        try:
+            for _ in range(300):
+                if b'"ready"' in (folder / "log").read_bytes() or process.poll() is not None:
+                    break
+                time.sleep(0.1)
+            try:
+                daemon = Daemon(process, folder)
+            except OSError:
+                raise RuntimeError((folder / "log").read_text()) from None
+            yield daemon
+            daemon.line.close()
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(20)
+            finally:
+                process.kill()
+
+
+def measure(daemon: Daemon, app: str, count: int, at_once: int) -> Run:
+    """`count` calls, always `at_once` of them in flight."""
+    call = {"app": app, "method": "storage.get", "params": {"key": "k"}, "user": guests.USER}
+    began_at: dict[int, float] = {}
+    took: list[float] = []
+    clock, line, asked = time.perf_counter, daemon.line, at_once
+    cpu = daemon.cpu_s()
+    began = now = clock()
+    line.send(*(wire.request(number, "call", call) for number in range(at_once)))
+    began_at.update(dict.fromkeys(range(at_once), now))
+    while len(took) < count:
+        answers = line.receive()
+        now = clock()
+        out = []
+        for message in answers:
+            _, number, error, _ = wire.decode_bounded_by_size(message)
+            if error is not None:
+                raise RuntimeError(str(error))
+            took.append(now - began_at.pop(number))
+            if asked < count:
+                out.append(wire.request(asked, "call", call))
+                began_at[asked] = now
+                asked += 1
+        if out:
+            line.send(*out)
+    wall = clock() - began
+    broker, workers = (after - before for after, before in zip(daemon.cpu_s(), cpu, strict=True))
+    return Run(
+        per_s=count / wall, p50_us=quantile(took, 0.5) * 1e6, p99_us=quantile(took, 0.99) * 1e6,
+        broker_us=broker / count * 1e6, workers_us=workers / count * 1e6,
+    )  # fmt: skip
+
+
+async def rows(scale: Scale) -> list[Row]:
+    with served() as daemon:
+        bundle = guests.archive("daemon", guests.forward(), asks=("storage",))
+        given = {"grant": ["storage"], "limits": {**guests.UNRATED, "calls_in_flight": 1_024}}
+        app_id = daemon.line.ask("install", {"bundle": bundle, **given})["app"]["app_id"]
+        daemon.line.ask("call", {"app": app_id, "method": "storage.put", "user": guests.USER,
+                                 "params": {"key": "k", "value": "x" * 40}})  # fmt: skip
+        runs: dict[int, list[Run]] = {at_once: [] for at_once in IN_FLIGHT}
+        for number in range(scale.rounds + 1):
+            for at_once in IN_FLIGHT:
+                run = measure(daemon, app_id, scale.calls if at_once == 1 else 8 * scale.calls, at_once)
+                if number:
+                    runs[at_once].append(run)
+        rest = _at_rest(daemon)
+    return [*_rows({at_once: _medians(found) for at_once, found in runs.items()}), *rest, *workerd.rows()]
+
+
+def _at_rest(daemon: Daemon) -> list[Row]:
+    time.sleep(2)
+    before = sum(daemon.cpu_s())
+    time.sleep(5)
+    share = (sum(daemon.cpu_s()) - before) / 5 * 100
+    return [
+        Row(subject=SUBJECT, what="at rest, after the load: memory of all its processes (PSS)",
+            value=daemon.memory_bytes() / (1 << 20), unit="MiB", bar=150),
+        Row(subject=SUBJECT, what="at rest: CPU of all its processes", value=share, unit="%", bar=0.5),
+    ]  # fmt: skip
+
+
+def _rows(found: Mapping[int, Run]) -> Iterator[Row]:
+    alone, busy = found[1], found[64]
+    yield Row(subject=SUBJECT, what="64 in flight", value=busy.per_s, unit="calls/s", bar=15_000, floor=10_000,
+              at_most=False)  # fmt: skip
+    yield Row(subject=SUBJECT, what="64 in flight, p99", value=busy.p99_us / 1e3, unit="ms", bar=7)
+    yield Row(subject=SUBJECT, what="16 in flight", value=found[16].per_s, unit="calls/s")
+    yield Row(subject=SUBJECT, what="alone, p50", value=alone.p50_us, unit="µs", bar=260, floor=400)
+    yield Row(subject=SUBJECT, what="alone, p99", value=alone.p99_us, unit="µs")
+    yield Row(subject=SUBJECT, what="64 in flight, CPU in the broker", value=busy.broker_us, unit="µs/call")
+    yield Row(subject=SUBJECT, what="64 in flight, CPU in the workers", value=busy.workers_us, unit="µs/call")
+
+
+def _medians(runs: list[Run]) -> Run:
+    return Run(**{name: median(getattr(run, name) for run in runs) for name in Run.__slots__})
+
+
+# ---- processes -------------------------------------------------------------------------------------------------------
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _command(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")")[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _pss(pid: int) -> int:
+    try:
+        with Path(f"/proc/{pid}/smaps_rollup").open() as rollup:
+            return next(int(line.split()[1]) * 1024 for line in rollup if line.startswith("Pss:"))
+    except OSError:
+        return 0
+

@@ -1,0 +1,1 @@
+"""Front ends: the programs that users look at, and the sessions in which they speak to the host for their user."""

@@ -1,0 +1,156 @@
+"""A bundle becomes a release: submitted for review by a developer, or installed at once by the operator.
+
+What lives here: jobs of `Store.write` over what was read, checked and compiled before (`Offer`). A version code is used
+once by developers; the operator may install over it. Old releases that nothing can go back to are dropped, so that a
+program's rows stay few.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final
+
+import msgspec
+
+from host_api import audit
+from host_api.ownership import claim
+from host_api.releases import contents, records
+from host_api.releases.removal import remove_releases
+from host_api.releases.steps import follow, withdraw_candidate
+from host_api.releases.transitions import RegistryRefused
+from host_api.releases.values import Given, Offer, Status, Upload
+from host_api.store.protocol import Transaction
+
+KEPT_MAX: Final = 50
+"""Releases of one program; of more, the lowest codes go that were rejected, superseded or rolled back."""
+DAY_US: Final = 24 * 3600 * 1_000_000
+
+
+def submit(tx: Transaction, offer: Offer, *, per_day: int, pending: int, also_known_as: Collection[str] = ()) -> Upload:
+    """A developer's upload waits for a review. The very same sent again gives what is there.
+
+    The first upload of an id makes it the developer's. Raises NotOwner; RegistryRefused: `version_taken`,
+    `uploads_pending`, `uploads_per_day`.
+    """
+    there = records.find_release(tx, offer.app_id, offer.code)
+    if there is not None and (there.identity, there.signed_by) == (offer.identity, offer.signed_by):
+        return there
+    claim(tx, offer.app_id, offer.developer, new_owner=False, also_known_as=also_known_as)
+    (highest,) = tx.execute("SELECT max(code) FROM releases WHERE app_id = :app_id", {"app_id": offer.app_id})[0]
+    if highest is not None and offer.code <= highest:
+        raise RegistryRefused(
+            "version_taken",
+            f"{offer.app_id} has a release {highest}: a version code is used once, so the next is above it",
+            app_id=offer.app_id, highest=highest, offered=offer.code,
+        )  # fmt: skip
+    _check_counts(tx, offer.developer, per_day, pending)
+    _insert(tx, offer, Status.SUBMITTED, reviewed=False, given=Given(grants={}, limits={}, config=b"", payee=""))
+    audit.record(
+        tx, "release.uploaded", app_id=offer.app_id, release=offer.code, identity=offer.identity,
+        developer=offer.developer, signed_by=offer.signed_by,
+    )  # fmt: skip
+    _prune(tx, offer.app_id)
+    return records.get_release(tx, offer.app_id, offer.code)
+
+
+def _check_counts(tx: Transaction, developer: str, per_day: int, pending: int) -> None:
+    waiting = tx.execute(
+        "SELECT count(*) FROM releases WHERE developer = :developer AND status = 'submitted'", {"developer": developer}
+    )[0][0]
+    if waiting >= pending:
+        raise RegistryRefused(
+            "uploads_pending",
+            f"{waiting} uploads of the developer wait for a review; uploads_pending is {pending}: wait for one",
+            limit="uploads_pending", value=pending, used=waiting, scope="developer",
+        )  # fmt: skip
+    today = tx.execute(
+        "SELECT count(*) FROM (SELECT 1 FROM releases WHERE developer = :developer AND uploaded_us > :since"
+        " LIMIT :at_most) counted",
+        {"developer": developer, "since": tx.now_us - DAY_US, "at_most": per_day},
+    )[0][0]
+    if today >= per_day:
+        raise RegistryRefused(
+            "uploads_per_day",
+            f"the developer sent {today} uploads in 24 hours; uploads_per_day is {per_day}: try again tomorrow",
+            limit="uploads_per_day", value=per_day, used=today, scope="developer",
+        )  # fmt: skip
+
+
+def install(
+    tx: Transaction, offer: Offer, given: Given, *, sector: str, isolation: str | None, new_owner: bool,
+    also_known_as: Collection[str] = (),
+) -> None:  # fmt: skip
+    """Upload, approval and full release in one: the operator's short way. What is there under this version code is
+    replaced.
+
+    Raises NotOwner; RegistryRefused `version_goes_down`.
+    """
+    app_id, code = offer.app_id, offer.code
+    claim(tx, app_id, offer.developer, new_owner=new_owner, also_known_as=also_known_as)
+    program = records.find_program(tx, app_id)
+    if program is not None and program.leaving:
+        remove_releases(tx, app_id)
+        tx.execute("DELETE FROM programs WHERE app_id = :app_id", {"app_id": app_id})
+        program = None
+    if program is not None and code < program.current_code:
+        raise RegistryRefused(
+            "version_goes_down",
+            f"{app_id} {program.current_code} is installed and the bundle's version code is {code}: a version never"
+            " goes down; uninstall it first, or roll back",
+            installed=program.current_code, offered=code,
+        )  # fmt: skip
+    replaced = tx.execute(
+        "DELETE FROM releases WHERE app_id = :app_id AND code = :code RETURNING module_sha256, assets_sha256",
+        {"app_id": app_id, "code": code},
+    )
+    if program is None:
+        program = records.put_program(tx, app_id, sector, isolation or "shared")
+    if program.candidate_code and program.candidate_code <= code:
+        withdraw_candidate(tx, program, kept=program.candidate_code != code)
+    if program.current_code not in (0, code):
+        follow(tx, program)
+    _insert(tx, offer, Status.FULL, reviewed=bool(offer.signed_by), given=given)
+    records.change_program(
+        tx, app_id, current_code=code, offline=0, sector=sector, isolation=isolation or program.isolation
+    )
+    for module, assets in replaced:
+        contents.drop_unused(tx, module, assets)
+    audit.record(
+        tx, "program.installed", app_id=app_id, release=code, identity=offer.identity,
+        signed_by=offer.signed_by or None, capabilities=",".join(sorted(given.grants)),
+    )  # fmt: skip
+    _prune(tx, app_id)
+
+
+def _insert(tx: Transaction, offer: Offer, status: Status, *, reviewed: bool, given: Given) -> None:
+    contents.put_module(tx, offer.module_sha256, offer.wasm)
+    assets = contents.put_assets(tx, offer.assets)
+    tx.execute(
+        "INSERT INTO releases (app_id, code, name, status, identity, developer, signed_by, module_sha256,"
+        " assets_sha256, reviewed, payee, uploaded_us, decided_us, facts, grants, limits, config, report)"
+        " VALUES (:app_id, :code, :name, :status, :identity, :developer, :signed_by, :module,"
+        " :assets, :reviewed, :payee, :now_us, :decided_us, :facts, :grants, :limits, :config, :report)",
+        {
+            "app_id": offer.app_id, "code": offer.code, "name": offer.name, "status": status.value,
+            "identity": bytes.fromhex(offer.identity), "developer": offer.developer, "signed_by": offer.signed_by,
+            "module": bytes.fromhex(offer.module_sha256), "assets": assets, "reviewed": int(reviewed),
+            "payee": given.payee, "now_us": tx.now_us,
+            "decided_us": 0 if status is Status.SUBMITTED else max(1, tx.now_us),
+            "facts": msgspec.json.encode(offer.facts).decode(), "grants": records.text(given.grants),
+            "limits": records.text(given.limits), "config": given.config, "report": records.text(offer.report),
+        },
+    )  # fmt: skip
+
+
+def _prune(tx: Transaction, app_id: str) -> None:
+    (count,) = tx.execute("SELECT count(*) FROM releases WHERE app_id = :app_id", {"app_id": app_id})[0]
+    if count <= KEPT_MAX:
+        return
+    gone = tx.execute(
+        "DELETE FROM releases WHERE app_id = :app_id AND code IN (SELECT code FROM releases WHERE app_id = :app_id"
+        " AND status IN ('rejected', 'superseded', 'rolled_back') ORDER BY code LIMIT :too_many)"
+        " RETURNING module_sha256, assets_sha256",
+        {"app_id": app_id, "too_many": count - KEPT_MAX},
+    )
+    for module, assets in gone:
+        contents.drop_unused(tx, module, assets)

@@ -1,0 +1,125 @@
+"""The way from a command to a state: through the host that runs on it, or into the directory where none does.
+
+What lives here: finding the one or the other. Commands speak to a `runtime.Client` in both cases: without a host, its
+other end is in this process (offline.py), so that a command says and ends the same.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
+
+from cyclopts import Parameter
+
+from runtime.cli import report
+from runtime.errors import AnswerRefused, ConnectionLost, HostelError, UsageError
+
+if TYPE_CHECKING:
+    from runtime.client import Client
+
+T = TypeVar("T")
+VARIABLE: Final = "HOSTEL_SOCKET"
+
+State = Annotated[
+    Path | None,
+    Parameter(name="--state", help="The state directory: the host that runs on it is asked, else it is opened itself."),
+]
+Socket = Annotated[
+    Path | None, Parameter(name="--socket", help=f"The control socket of a host; else ${VARIABLE}, else in --state.")
+]
+Yes = Annotated[bool, Parameter(name="--yes", help="Do not ask whether it is meant.")]
+_NO_PLACE: Final = f"which host? Say --state DIR or --socket PATH, or set {VARIABLE}"
+
+
+def ask(state: Path | None, socket: Path | None, work: Callable[[Client], Awaitable[T]]) -> T:
+    """What `work` gives for the host there, or for the state directory where none runs. Raises HostelError's family."""
+    return _run(_connected(state, socket, offline=True), work, HostelError)
+
+
+def at_desk(state: Path | None, socket: Path | None, work: Callable[[Client], Awaitable[T]]) -> T:
+    """As `ask`, for answers to prompts: what keeps one from being taken is raised as AnswerRefused."""
+    return _run(_connected(state, socket, offline=True), work, AnswerRefused)
+
+
+def on_host(state: Path | None, socket: Path | None, work: Callable[[Client], Awaitable[T]]) -> T:
+    """As `ask`, for what needs a host that runs. Where there is none it raises ConnectionLost, which says how one is
+    started."""
+    return _run(_connected(state, socket, offline=False), work, HostelError)
+
+
+def _run(
+    door: AbstractAsyncContextManager[Client], work: Callable[[Client], Awaitable[T]], refused: type[HostelError]
+) -> T:
+    """`refused`: as what a refusal of the store or a service is raised."""
+    import trio
+
+    from host_api.errors import ApiError
+    from host_api.prompts.prompt import PromptError
+
+    async def run() -> T:
+        async with door as client:
+            return await work(client)
+
+    try:
+        return trio.run(run)
+    except ApiError as error:
+        raise refused(error.message, code=error.code.code, details=error.details) from error
+    except PromptError as error:
+        raise AnswerRefused(error.message, code=error.code, retry_after_ms=error.retry_after_ms) from error
+
+
+@asynccontextmanager
+async def _connected(state: Path | None, socket: Path | None, *, offline: bool) -> AsyncIterator[Client]:
+    from runtime.client import Client
+
+    place = _socket(state, socket)
+    if offline and state is not None and socket is None and not await _answers(place):
+        from runtime.cli.offline import opened
+
+        async with opened(state) as client:
+            yield client
+        return
+    async with Client.connect(place) as client:
+        yield client
+
+
+def _socket(state: Path | None, socket: Path | None) -> Path:
+    from runtime.control.sockets import default_socket
+
+    if socket is not None:
+        return socket
+    if state is not None:
+        return default_socket(state)
+    if named := os.environ.get(VARIABLE):
+        return Path(named)
+    raise UsageError(_NO_PLACE)
+
+
+async def _answers(place: Path) -> bool:
+    """Whether somebody listens there: not one who was killed and left the socket's file."""
+    from runtime.client.places import connect
+
+    try:
+        connection, _ = await connect(place, None)
+    except (OSError, ConnectionLost):
+        return False
+    connection.close()
+    return True
+
+
+def be_sure(what: str, yes: bool) -> None:
+    """Asks on the terminal whether `what` is to happen, unless `yes` was said beforehand. Raises UsageError: it is not,
+    or there is nobody to ask."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError(f"{what}: this cannot be undone; say --yes", code="not_confirmed")
+    report.say(f"{what}. This cannot be undone.")
+    sys.stderr.write("hostel: really? [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline(256).strip().lower() not in ("y", "yes"):
+        raise UsageError("nothing was done", code="not_confirmed")

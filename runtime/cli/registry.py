@@ -1,0 +1,57 @@
+"""Developers, releases and programs: what the commands that concern them share.
+
+What lives here: asking, and showing what is answered.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from runtime.cli import report
+from runtime.cli.door import ask
+
+if TYPE_CHECKING:
+    from runtime.client import Client
+
+
+def at_registry(state: Path | None, socket: Path | None, question: Callable[[Client], Awaitable[Any]]) -> Any:
+    """What is answered by the registry there. Raises what it refuses."""
+
+    async def work(client: Client) -> Any:
+        return await question(client)
+
+    return ask(state, socket, work)
+
+
+def plain(value: Any) -> Any:
+    """A value of the registry as JSON shows it."""
+    return msgspec.to_builtins(value)
+
+
+def show(value: Any, title: str, as_json: bool) -> None:
+    """One value, as JSON or as a table of its fields."""
+    told = plain(value)
+    if as_json:
+        report.show_json(told)
+    else:
+        report.show_table((title, ""), [(name, _cell(name, one)) for name, one in told.items()])
+
+
+def when(at_us: int) -> str:
+    """'' for never."""
+    if not at_us:
+        return ""
+    return f"{datetime.datetime.fromtimestamp(at_us // 1_000_000, datetime.UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _cell(name: str, value: Any) -> object:
+    if name.endswith("_us") and isinstance(value, int):
+        return when(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_cell(key, one)}" if one != {} else key for key, one in value.items())
+    return ", ".join(str(_cell("", one)) for one in value) if isinstance(value, list) else value

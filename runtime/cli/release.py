@@ -1,0 +1,299 @@
+"""`hostel release …` and `hostel program …`: the ladder from an upload to the release that everybody gets, and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from cyclopts import Parameter
+
+from runtime.bundle.files import read_archive_file
+from runtime.cli import report
+from runtime.cli.developer import After
+from runtime.cli.door import Socket, State
+from runtime.cli.registry import at_registry, plain, show, when
+from runtime.cli.words import read_grants, read_limits, read_object
+from runtime.errors import UsageError
+
+if TYPE_CHECKING:
+    from host_api.releases.values import ProgramStatus, Upload
+
+_REPORT: Final = frozenset({"report"})
+Code = Annotated[int, Parameter(help="The version code.")]
+Reason = Annotated[str, Parameter(help="Why: 1 to 200 characters, kept in the audit.")]
+
+
+def upload(
+    file: Path,
+    /,
+    *,
+    state: State = None,
+    socket: Socket = None,
+    developer: Annotated[str, Parameter(help="Whose upload it is: id or name. One of their keys signed it.")],
+    as_json: report.AsJson = False,
+) -> None:
+    """Upload a developer's bundle: it is checked, compiled, and waits for a review.
+
+    Parameters
+    ----------
+    file
+        The signed bundle.
+    """
+    data = read_archive_file(file)
+    _tell(at_registry(state, socket, lambda registry: registry.releases.upload(developer, data)), as_json, whole=True)
+
+
+def list_(app: str = "", /, *, state: State = None, socket: Socket = None, as_json: report.AsJson = False) -> None:
+    """List the releases of a program; without one, the uploads that wait for a review.
+
+    Parameters
+    ----------
+    app
+        The program's id.
+    """
+    found = at_registry(
+        state, socket, lambda registry: registry.releases.list(app) if app else registry.releases.submitted()
+    )
+    if as_json:
+        report.show_json(plain(found))
+        return
+    report.show_table(
+        ("program", ">code", "version", "status", "uploaded", "reason"),
+        [(one.app_id, one.code, one.name, one.status.value, when(one.uploaded_us), one.reason) for one in found],
+    )
+
+
+def show_(
+    app: str, code: Code, /, *, state: State = None, socket: Socket = None, as_json: report.AsJson = False
+) -> None:
+    """Show a release with the report of its upload: what it imports, asks for and wants, and what is new in it.
+
+    Parameters
+    ----------
+    app
+        The program's id.
+    """
+    _tell(at_registry(state, socket, lambda registry: registry.releases.show(app, code)), as_json, whole=True)
+
+
+def approve(
+    app: str,
+    code: Code,
+    /,
+    *,
+    state: State = None,
+    socket: Socket = None,
+    grant: Annotated[tuple[str, ...], Parameter(help="A capability, such as payment:amount_max=5000.")] = (),
+    limit: Annotated[tuple[str, ...], Parameter(help="NAME=NUMBER that differs from the host's limits.")] = (),
+    config: Annotated[str | None, Parameter(help="JSON for session.info; @FILE reads a file.")] = None,
+    payee: Annotated[str | None, Parameter(help="Who receives its payments.")] = None,
+    note: Annotated[str, Parameter(help="For the developer.")] = "",
+    dedicated: Annotated[bool, Parameter(help="It shares its workers with no other program.")] = False,
+    as_json: report.AsJson = False,
+) -> None:
+    """Approve an upload and say what it is given. Nobody gets it before trial, gray or full.
+
+    Parameters
+    ----------
+    app
+        The program's id.
+    """
+    given: dict[str, Any] = {
+        "grant": read_grants(grant), "limits": read_limits(limit), "config": read_object(config, "--config"),
+        "payee": payee, "note": note, "isolation": "dedicated" if dedicated else None,
+    }  # fmt: skip
+    _tell(at_registry(state, socket, lambda registry: registry.releases.approve(app, code, **given)), as_json)
+
+
+def reject(
+    app: str,
+    code: Code,
+    /,
+    *,
+    state: State = None,
+    socket: Socket = None,
+    reason: Reason,
+    as_json: report.AsJson = False,
+) -> None:
+    """Reject an upload, with a reason that its developer reads.
+
+    Parameters
+    ----------
+    app
+        The program's id.
+    """
+    _tell(at_registry(state, socket, lambda registry: registry.releases.reject(app, code, reason)), as_json)
+
+
+def trial(
+    app: str,
+    code: Code,
+    /,
+    *,
+    state: State = None,
+    socket: Socket = None,
+    user: Annotated[tuple[str, ...], Parameter(help="A user who gets it; again for each.")],
+    as_json: report.AsJson = False,
+) -> None:
+    """Let named users have a release, beside the one that everybody gets.
+
+    Parameters
+    ----------
+    app
+        The program's id.
+    """
+    _tell(at_registry(state, socket, lambda registry: registry.releases.trial(app, code, user)), as_json)
+
+
+def gray(
+    app: str,
+    code: Code,
+    /,
+    *,
+    state: State = None,
+    socket: Socket = None,
+    percent: Annotated[str, Parameter(help="Of all users, with up to two decimals: 0.5, 25, 100.")],
+    as_json: report.AsJson = False,
+) -> None:
+    """Let a share of all users have a release: always the same ones, and a larger share adds to them.
+
+    Parameters
+    ----------
+    app
+        The program's id.
+    """
+    share = _share(percent)
+    _tell(at_registry(state, socket, lambda registry: registry.releases.gray(app, code, share)), as_json)
+
+
+def full(
+    app: str, code: Code, /, *, state: State = None, socket: Socket = None, as_json: report.AsJson = False
+) -> None:
+    """Let everybody have a release.
+
+    Parameters
+    ----------
+    app
+        The program's id.
+    """
+    _tell(at_registry(state, socket, lambda registry: registry.releases.full(app, code)), as_json)
+
+
+def offline(app: str, /, *, state: State = None, socket: Socket = None, as_json: report.AsJson = False) -> None:
+    """Let nobody have any release of a program. hostel release full brings it back.
+
+    Parameters
+    ----------
+    app
+        The program's id.
+    """
+    _status(at_registry(state, socket, lambda registry: registry.releases.offline(app)), as_json)
+
+
+def rollback(app: str, /, *, state: State = None, socket: Socket = None, as_json: report.AsJson = False) -> None:
+    """Go back to the last full release: take a candidate back, or else bring back the release before.
+
+    Parameters
+    ----------
+    app
+        The program's id.
+    """
+    _status(at_registry(state, socket, lambda registry: registry.releases.rollback(app)), as_json)
+
+
+def minimum(
+    app: str, code: Code, /, *, state: State = None, socket: Socket = None, as_json: report.AsJson = False
+) -> None:
+    """Let no release below a version code ever run again, by a rollback neither.
+
+    Parameters
+    ----------
+    app
+        The program's id.
+    """
+    _status(at_registry(state, socket, lambda registry: registry.releases.set_minimum(app, code)), as_json)
+
+
+def kill(
+    app: str, /, *, state: State = None, socket: Socket = None, reason: Reason, as_json: report.AsJson = False
+) -> None:
+    """Stop a program at once: nobody can call it until it is revived.
+
+    Parameters
+    ----------
+    app
+        The program's id.
+    """
+    _status(at_registry(state, socket, lambda registry: registry.releases.kill(app, reason)), as_json)
+
+
+def revive(app: str, /, *, state: State = None, socket: Socket = None, as_json: report.AsJson = False) -> None:
+    """Let a program be called again that was killed, or that the host quarantined.
+
+    Parameters
+    ----------
+    app
+        The program's id.
+    """
+    _status(at_registry(state, socket, lambda registry: registry.releases.revive(app)), as_json)
+
+
+# ---- programs --------------------------------------------------------------------------------------------------------
+def programs(*, state: State = None, socket: Socket = None, after: After = "", as_json: report.AsJson = False) -> None:
+    """List installed programs by their ids, a hundred at most."""
+    found = at_registry(state, socket, lambda registry: registry.programs(after))
+    if as_json:
+        report.show_json(plain(found))
+        return
+    rows = [(one.app_id, one.current_code, _candidate(one), _state(one), one.owner) for one in found]
+    report.show_table(("program", ">full", "candidate", "state", "owner"), rows)
+
+
+def program_show(app: str, /, *, state: State = None, socket: Socket = None, as_json: report.AsJson = False) -> None:
+    """Show a program: which releases are out, what it may do, whose it is.
+
+    Parameters
+    ----------
+    app
+        The program's id.
+    """
+    _status(at_registry(state, socket, lambda registry: registry.program(app)), as_json)
+
+
+def _candidate(one: ProgramStatus) -> str:
+    if not one.candidate_code:
+        return ""
+    return f"{one.candidate_code} ({one.stage.value}{f' {one.share / 100:g} %' if one.stage.value == 'gray' else ''})"
+
+
+def _state(one: ProgramStatus) -> str:
+    states = (
+        ("killed", one.killed),
+        ("quarantined", one.quarantined),
+        ("leaving", one.leaving),
+        ("offline", one.offline),
+    )
+    return next(
+        (name for name, holds in states if holds), "on" if one.current_code or one.candidate_code else "approved"
+    )
+
+
+def _share(percent: str) -> int:
+    whole, _, part = percent.partition(".")
+    if not (whole.isascii() and whole.isdigit() and len(whole) <= 3 and len(part) <= 2 and (part + "0").isdigit()):
+        raise UsageError(f"--percent {ascii(percent)[:40]}: write a number such as 0.5, 25 or 100")
+    return int(whole) * 100 + int((part + "00")[:2])
+
+
+def _tell(found: Upload, as_json: bool, *, whole: bool = False) -> None:
+    if as_json:
+        report.show_json(plain(found))
+    elif whole:
+        show({name: value for name, value in plain(found).items() if name not in _REPORT}, "release", as_json=False)
+        show(found.report, "report", as_json=False)
+    else:
+        report.show_line(f"{found.app_id} {found.code} is {found.status.value}")
+
+
+def _status(found: ProgramStatus, as_json: bool) -> None:
+    show(found, "program", as_json)

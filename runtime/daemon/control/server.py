@@ -1,0 +1,252 @@
+"""The control server: listens, lets in, bounds, and gives requests to those who answer them.
+
+What lives here: who is connected, and one request's way from its connection to its answer and back. What a method does
+is in answers.py; the rules of a connection in connection.py; its socket in peer.py.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import trio
+
+from runtime import wire
+from runtime.control.calling import CALL, HELLO, PROTOCOL, Hello, Welcome
+from runtime.control.failures import to_map
+from runtime.control.frames import Request
+from runtime.control.method import ControlParams, Result, Role, allows
+from runtime.control.methods import BY_NAME
+from runtime.daemon.control.access import Access
+from runtime.daemon.control.answers import Answer
+from runtime.daemon.control.connection import too_many
+from runtime.daemon.control.peer import Peer, WrongToken
+from runtime.daemon.control.running import Begin, Running
+from runtime.daemon.control.settings import ControlSettings
+from runtime.errors import AccessDenied, ControlError, HostClosed, HostelError, UsageError
+from runtime.log import logger
+
+_log = logger("control")
+
+
+class ControlServer:
+    """All connections of one daemon. `answers`: method → what answers it. Used from the trio thread that made it."""
+
+    def __init__(
+        self, *, settings: ControlSettings, nursery: trio.Nursery, answers: Mapping[str, Answer],
+        begin_call: Begin | None = None,
+    ) -> None:  # fmt: skip
+        self.settings = settings
+        self.nursery = nursery
+        self.buffered = 0
+        """Bytes of unfinished frames and unfetched answers, of all connections."""
+        self.access = Access(settings)
+        self.peers: set[Peer] = set()
+        self.strangers = 0
+        """Of `peers`, those who have shown no token yet."""
+        self.where: list[str] = []
+        """Where it listens: a path, `host:port`."""
+        self.draining = False
+        self.outstanding = 0
+        """Requests under way, of all connections."""
+        self._answers = answers
+        self._begin_call = begin_call
+        self._dirty: list[Peer] = []
+        self._flusher: trio.lowlevel.Task | None = None
+        self._quiet: trio.Event | None = None
+
+    # ---- connections -------------------------------------------------------------------------------------------------
+    def full(self, role: Role | None) -> bool:
+        """Whether one more of that role is one too many."""
+        if role is None and self.strangers >= self.settings.strangers:
+            return True
+        kept = 0 if role is Role.OPERATOR else self.settings.reserved
+        return len(self.peers) >= self.settings.connections - kept
+
+    def admit(self, peer: Peer) -> Peer:
+        """One more is connected; until `gone`."""
+        self.peers.add(peer)
+        self.strangers += peer.connection.role is None
+        return peer
+
+    def gone(self, peer: Peer, why: HostelError | None) -> None:
+        if peer in self.peers:
+            self.peers.remove(peer)
+            self.strangers -= peer.connection.role is None
+        if why is not None:
+            _log.info("control connection closed", client=peer.name, reason=why.message)
+
+    async def sweep(self) -> None:
+        """Looks for connections whose time is over, for ever."""
+        settings = self.settings
+        pause = min(settings.hello_s, settings.frame_s, settings.write_s, settings.idle_s, 20.0) / 4
+        while True:
+            await trio.sleep(pause)
+            now = trio.current_time()
+            for peer in list(self.peers):
+                peer.check(now)
+
+    # ---- sending -----------------------------------------------------------------------------------------------------
+    def wake(self, peer: Peer) -> None:
+        """Have the flusher send what the peer is owed, once for all that is added in this turn."""
+        if peer.dirty:
+            return
+        peer.dirty = True
+        self._dirty.append(peer)
+        if self._flusher is not None:
+            task, self._flusher = self._flusher, None
+            trio.lowlevel.reschedule(task)
+
+    async def flush(self) -> None:
+        """Sends answers that come while their connection's own task does not run, for ever."""
+        while True:
+            if not self._dirty:
+                self._flusher = trio.lowlevel.current_task()
+                await trio.lowlevel.wait_task_rescheduled(self._unpark)
+            dirty, self._dirty = self._dirty, []
+            for peer in dirty:
+                peer.dirty = False
+                peer.flush()
+
+    def _unpark(self, _: Any) -> trio.lowlevel.Abort:
+        self._flusher = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    # ---- requests ----------------------------------------------------------------------------------------------------
+    def dispatch(self, peer: Peer, request: Request) -> None:
+        """Answers a request, or begins to."""
+        try:
+            self._dispatch(peer, request)
+        except WrongToken:
+            raise
+        except Exception as error:
+            self._fail(peer, request.msgid, request.method, error)
+
+    def _dispatch(self, peer: Peer, request: Request) -> None:
+        connection, role = peer.connection, peer.connection.role
+        declared = BY_NAME.get(request.method)
+        if role is None:
+            role = self._identify(peer, request)
+        if declared is None or (request.method not in self._answers and declared is not HELLO):
+            raise unknown_method(request.method)
+        if not allows(role, declared.role):
+            raise AccessDenied(f"{request.method} is for {declared.role}s, and this connection is of a {role}")
+        params = _params(declared.params, request.params)
+        if params.key is not None and not declared.keyed:
+            raise UsageError(f"{request.method} takes no $key", code="invalid_params", details={"path": "$.$key"})
+        if declared is HELLO:
+            connection.answer(request.msgid, self._welcome(peer, params))
+            return
+        answer = self._answers[request.method]
+        if not declared.waits:
+            connection.answer(request.msgid, answer.run(params))
+            return
+        self._begin(peer, request, answer, params)
+
+    def _identify(self, peer: Peer, request: Request) -> Role:
+        """By its token, which the first request of a connection over TCP shows."""
+        token = request.params.get("$token")
+        if type(token) is not str:
+            raise AccessDenied("show a token first: hello with $token")
+        found = self.access.of_token(token)
+        if found is None:
+            _log.warning("a wrong token was shown", client=peer.name)
+            denied = AccessDenied("no such token")
+            raise WrongToken(lambda: self._fail(peer, request.msgid, request.method, denied))
+        role, name = found
+        if len(self.peers) >= self.settings.connections - (0 if role is Role.OPERATOR else self.settings.reserved):
+            raise ControlError("too many connections", code="overloaded")
+        peer.connection.admit(role)
+        peer.name = f"{peer.name} {name}"
+        self.strangers -= 1
+        return role
+
+    def _welcome(self, peer: Peer, params: Hello) -> Welcome:
+        if params.client:
+            _log.debug("hello", client=peer.name, program=params.client)
+        connection = peer.connection
+        return Welcome(
+            protocol=PROTOCOL, role=connection.role or Role.CALLER, frame_bytes=connection.frame_bytes,
+            outstanding=self.settings.outstanding,
+        )  # fmt: skip
+
+    def _begin(self, peer: Peer, request: Request, answer: Answer, params: ControlParams) -> None:
+        """A request that waits: its answer comes later, or its refusal."""
+        if self.draining:
+            raise HostClosed("the host is closing: no new requests")
+        if self.outstanding >= self.settings.outstanding_all:
+            raise too_many("outstanding_all", self.settings.outstanding_all)
+        if answer.stream and peer.streams >= self.settings.streams:
+            raise too_many("streams", self.settings.streams)
+        msgid, method = request.msgid, request.method
+        self.outstanding += 1
+        peer.streams += answer.stream
+
+        def done(outcome: Result | Exception) -> None:
+            self.outstanding -= 1
+            peer.streams -= answer.stream
+            if self._quiet is not None and not self.outstanding:
+                self._quiet.set()
+            if not peer.connection.closed:
+                self._finish(peer, msgid, method, outcome)
+
+        if method == CALL.name and self._begin_call is not None:
+            try:
+                stop = self._begin_call(params, done)
+            except Exception as error:
+                done(error)
+                return
+            if stop is not None:
+                peer.connection.stoppable(msgid, stop)
+                return
+        running = Running(answer, params, peer, msgid, done)
+        peer.connection.stoppable(msgid, running.stop)
+        self.nursery.start_soon(running.run, name=f"control {method}")
+
+    def _finish(self, peer: Peer, msgid: int, method: str, outcome: Result | Exception) -> None:
+        if isinstance(outcome, Exception):
+            self._fail(peer, msgid, method, outcome)
+        else:
+            try:
+                peer.connection.answer(msgid, outcome)
+            except wire.Unencodable as error:
+                self._fail(peer, msgid, method, error)
+        peer.wake()
+
+    def _fail(self, peer: Peer, msgid: int, method: str, error: Exception) -> None:
+        told = None if isinstance(error, wire.Unencodable) else to_map(error)
+        if told is None:
+            incident = secrets.token_hex(8)
+            _log.error("control request failed", incident=incident, method=method, client=peer.name, exc_info=error)
+            fault = HostelError(f"a fault of the host, incident {incident}", details={"incident": incident})
+            told = to_map(fault) or {}
+        peer.connection.fail_as(msgid, told)
+
+    # ---- the end -----------------------------------------------------------------------------------------------------
+    async def drain(self, seconds: float) -> None:
+        """No new requests that wait; waits for those under way, `seconds` at most. Connections stay open: what is left
+        is answered by whatever ends it."""
+        self.draining = True
+        with trio.move_on_after(seconds):
+            while self.outstanding:
+                self._quiet = trio.Event()
+                await self._quiet.wait()
+
+
+def unknown_method(name: str) -> UsageError:
+    return UsageError(f"no method {ascii(name)[:80]} here: see docs/control.md", code="unknown_method")
+
+
+def _params(kind: type[ControlParams], given: Mapping[str, Any]) -> Any:
+    """Raises UsageError `invalid_params` that says where and what."""
+    try:
+        return msgspec.convert(given, kind)
+    except msgspec.ValidationError as error:
+        what, at, path = str(error).rpartition(" - at ")
+        problem, place = (what, path.strip("`")) if at else (str(error), "$")
+        raise UsageError(
+            f"{ascii(problem)[1:-1][:200]} at {ascii(place)[1:-1][:100]}", code="invalid_params",
+            details={"path": place[:100], "problem": problem[:200]},
+        ) from None  # fmt: skip

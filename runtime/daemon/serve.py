@@ -1,0 +1,143 @@
+"""The daemon's life: open the host, open its doors, say ready, wait for a signal, drain, close.
+
+What lives here: the order. Which doors there are is doors.py's, what a reload changes reload.py's; what a signal means
+stands in docs/operations.md. Whatever cannot be promised is a StartupError before `ready` is said.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import resource
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
+from typing import Final
+
+import trio
+
+from runtime.bundle import Keyring
+from runtime.daemon.config import Config
+from runtime.daemon.doors import Door, Opened
+from runtime.daemon.figures import figures
+from runtime.daemon.reload import Reload
+from runtime.daemon.systemd import ServiceManager
+from runtime.errors import StartupError
+from runtime.host import Host
+from runtime.log import logger
+
+_log = logger("daemon")
+
+SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+async def run(
+    config: Config,
+    doors: Sequence[Door],
+    *,
+    read_again: Callable[[], Config],
+    task_status: trio.TaskStatus[Host] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve until SIGTERM or SIGINT, then drain; a second one ends what is left at once.
+
+    `read_again` is asked for the configuration when SIGHUP comes. `task_status` is given the host once all doors are
+    open. Raises StartupError and UsageError: nothing was served.
+    """
+    _check_platform()
+    _raise_open_files()
+    manager, life = ServiceManager(), _Life()
+    with trio.open_signal_receiver(*SIGNALS) as signals:
+        async with (
+            Host.open(config.service.state, keyring=_keyring(config), settings=config.host) as host,
+            trio.open_nursery() as nursery,
+        ):
+            if host.metrics is not None:
+                host.metrics.also(partial(figures, host))
+            nursery.start_soon(life.hear, signals, Reload(host, config, read_again), name="signals")
+            opened = [await nursery.start(partial(door, host, config, life.is_ready), name="door") for door in doors]
+            if manager.watchdog_s is not None:
+                nursery.start_soon(_keep_alive, manager, manager.watchdog_s, name="watchdog")
+            _settle()
+            life.ready = True
+            _tell_ready(host, manager, [where for door in opened for where in door.where])
+            task_status.started(host)
+            await life.stopping.wait()
+            life.ready = False
+            manager.stopping("calls in flight have their time to end")
+            await _drain(host, opened, config.host.drain_s, life)
+            nursery.cancel_scope.cancel()
+    _log.info("stopped")
+
+
+class _Life:
+    """What the signals said."""
+
+    def __init__(self) -> None:
+        self.ready = False
+        self.stopping = trio.Event()
+        self.at_once = trio.CancelScope()
+
+    def is_ready(self) -> bool:
+        return self.ready
+
+    async def hear(self, signals: AsyncIterator[int], reload: Reload) -> None:
+        async for number in signals:
+            name = signal.Signals(number).name
+            if number == signal.SIGHUP:
+                await reload(name)
+            elif self.stopping.is_set():
+                _log.warning("asked again: what is in flight ends now", signal=name)
+                self.at_once.cancel()
+            else:
+                _log.info("stopping", signal=name)
+                self.stopping.set()
+
+
+async def _drain(host: Host, doors: Sequence[Opened], seconds: float, life: _Life) -> None:
+    """No new calls; those in flight have so long. The doors stay open meanwhile, for their answers."""
+    waiting = host.statistics().calls_in_flight
+    with life.at_once:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(host.drain, seconds)
+            for door in doors:
+                nursery.start_soon(door.drain, seconds)
+    _log.info("drained", calls_in_flight_before=waiting, calls_in_flight=host.statistics().calls_in_flight)
+
+
+async def _keep_alive(manager: ServiceManager, every_s: float) -> None:
+    """From the loop itself: where it does not turn any more, nothing is sent, and the process is killed."""
+    while True:
+        manager.alive()
+        await trio.sleep(every_s)
+
+
+def _tell_ready(host: Host, manager: ServiceManager, listening: Sequence[str]) -> None:
+    told = host.statistics()
+    _log.info(
+        "ready", listening=list(listening), process=os.getpid(), ticker=told.ticker, sandbox_level=told.sandbox_level
+    )
+    manager.ready(f"listening on {', '.join(listening)}")
+
+
+def _keyring(config: Config) -> Keyring:
+    return Keyring() if config.service.keyring is None else Keyring.load(config.service.keyring)
+
+
+def _check_platform() -> None:
+    if sys.platform == "darwin":
+        _log.warning("macOS has no jail for workers: programs of people you do not trust do not belong here")
+    elif sys.platform != "linux":
+        raise StartupError(f"hostel serve runs on Linux, and on macOS to try it out; this is {sys.platform}")
+
+
+def _raise_open_files() -> None:
+    """Connections are bounded by settings, not by what a shell happens to allow."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _settle() -> None:
+    """What start-up made lives until the end: the collector need not look at it again."""
+    gc.collect()
+    gc.freeze()

@@ -1,0 +1,397 @@
+"""The broker's end of one worker: frames in and out, the modules it holds, the calls in flight on it.
+
+What lives here: what each frame of a worker means and whether it may come now. A worker is assumed taken over one day:
+a frame is accepted only for a call that was given to this very worker and has not ended, within that call's own limits;
+anything else is a Violation, after which the worker is killed. Nothing here starts or ends a process (worker_child.py),
+and nothing decides which worker a call goes to (worker_pool.py).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from time import perf_counter_ns, thread_time_ns
+from typing import Final
+
+import msgspec
+import trio
+
+from runtime.errors import Ending
+from runtime.executor import frames
+from runtime.executor.flight import Flight
+from runtime.executor.frames import Violation
+from runtime.executor.job import Outcome
+from runtime.executor.outbox import Outbox
+from runtime.limits import KIB, MIB, Limits
+from runtime.log import logger
+from runtime.sandbox.checks import ModuleFacts
+from runtime.wire import MalformedMessage
+
+BACKLOG_MOST: Final = 8 * MIB
+"""Bytes a worker has not taken yet, beyond which it is given no call and nothing is read from it."""
+READY_BYTES: Final = 4 * KIB
+EASY_NS: Final = 60_000
+"""A request that took this process longer to answer is on its guest's bill; a worker charges a part of that for each
+(sandbox.SUSPENDED_NS)."""
+_PACKED_MOST: Final = 1_024
+_NUMBER_MOST: Final = (1 << 32) - 1
+
+_log = logger("executor")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class WorkerModule:
+    """What `WorkerExecutor.load` gives: this process never maps it. Each worker gets it with the first call."""
+
+    artifact: bytes = field(repr=False)
+    facts: ModuleFacts
+    posts: bool
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Loaded:
+    module: WorkerModule
+    ref: int
+    flights: int = 0
+    held: list[Flight] | None = None
+    """Calls that wait until the worker has all of it."""
+
+
+class _Meter:
+    """How much of a stretch of time was this thread's own CPU time. The clock for that is a system call: it is read
+    once for all frames of a read, and again only after a stretch that seemed long."""
+
+    __slots__ = ("_cpu_ns", "_wall_ns")
+
+    def start(self) -> None:
+        self._cpu_ns, self._wall_ns = thread_time_ns(), perf_counter_ns()
+
+    def spent_us(self, wall_ns: int) -> int:
+        """Of the last `wall_ns`: what was used since the start, less all other time since then."""
+        used, passed = thread_time_ns() - self._cpu_ns, perf_counter_ns() - self._wall_ns
+        self.start()
+        return max(0, min(wall_ns, used - (passed - wall_ns))) // 1_000
+
+
+class WorkerLink:
+    """One worker. Used from the trio thread; `nursery` runs what waits."""
+
+    def __init__(
+        self,
+        *,
+        group: str,
+        slots: int,
+        loaded_bytes: int,
+        nursery: trio.Nursery,
+        now_us: Callable[[], int],
+        new_id: Callable[[], str],
+        ended: Callable[[Flight], None],
+    ) -> None:
+        """`ended` is called for each flight that left this worker, its slot being free."""
+        self.group, self.slots = group, slots
+        self.flights: dict[int, Flight] = {}
+        self.outbox: Outbox
+        self.programs: dict[str, int] = {}
+        """Programs with calls in flight here, and how many."""
+        self.beat_answered = 0
+        self.gone = False
+        self._nursery, self._now_us, self._new_id, self._ended = nursery, now_us, new_id, ended
+        self._loaded: OrderedDict[WorkerModule, _Loaded] = OrderedDict()
+        self._loaded_bytes, self._loaded_bytes_most = 0, loaded_bytes
+        self._refs = self._number = 0
+        self._beat = 0
+        self._posting: set[Flight] = set()
+        """Those whose guest goes on while a service works for it: what that lends is told each turn."""
+        self._cut: dict[int, float] = {}
+        self._packed: dict[int, tuple[Limits, bytes]] = {}
+        self._meter = _Meter()
+        self._splitter = frames.Splitter(self._most)
+
+    # ---- calls -------------------------------------------------------------------------------------------------------
+    def has_room(self) -> bool:
+        return len(self.flights) < self.slots and not self.gone and self.outbox.backlog <= BACKLOG_MOST
+
+    def put(self, flight: Flight) -> None:
+        """Gives it a call; there is room."""
+        self._number = number = self._free_number()
+        job = flight.job
+        flight.link, flight.number = self, number
+        self.flights[number] = flight
+        self.programs[job.program] = self.programs.get(job.program, 0) + 1
+        loaded = self._loaded.get(job.module) or self._load(job.module)
+        loaded.flights += 1
+        self._loaded.move_to_end(job.module)
+        if loaded.held is not None:
+            loaded.held.append(flight)
+        else:
+            self._send_start(flight, loaded.ref)
+
+    def _free_number(self) -> int:
+        number = self._number + 1
+        while number > _NUMBER_MOST or number in self.flights:
+            number = 1 if number > _NUMBER_MOST else number + 1
+        return number
+
+    def _send_start(self, flight: Flight, ref: int) -> None:
+        job = flight.job
+        flight.began = trio.current_time()
+        head = frames.start_head(
+            ref, self._now_us(), self._limits(job.limits), job.program, job.resident, notification=job.notification
+        )
+        self.outbox.send(frames.START, flight.number, head + job.message)
+
+    def _limits(self, limits: Limits) -> bytes:
+        known = self._packed.get(id(limits))
+        if known is not None and known[0] is limits:
+            return known[1]
+        if len(self._packed) >= _PACKED_MOST:
+            self._packed.clear()
+        packed = frames.packed_limits(limits)
+        self._packed[id(limits)] = limits, packed
+        return packed
+
+    def forget(self, program: str, user: str) -> None:
+        """Its resident sandbox for that user is dropped, if it has one."""
+        self.outbox.send(frames.FORGET, 0, frames.resident_name(program, user))
+
+    def cut(self, flight: Flight) -> None:
+        """The call is to end: its deadline passed, or the host ends it. Its DONE is still waited for."""
+        if flight.cut_at is not None:
+            return
+        flight.cut_at = trio.current_time()
+        self._cut[flight.number] = flight.cut_at
+        loaded = self._loaded[flight.job.module]
+        if loaded.held is not None and flight in loaded.held:
+            loaded.held.remove(flight)
+            self._end(flight, Outcome(ending=Ending.DEADLINE_EXCEEDED))
+        else:
+            self.outbox.send(frames.CUT, flight.number)
+
+    def _end(self, flight: Flight, outcome: Outcome) -> None:
+        del self.flights[flight.number]
+        self._cut.pop(flight.number, None)
+        self._posting.discard(flight)
+        job = flight.job
+        if (left := self.programs[job.program] - 1) > 0:
+            self.programs[job.program] = left
+        else:
+            del self.programs[job.program]
+        self._loaded[job.module].flights -= 1
+        flight.end(outcome)
+        self._ended(flight)
+
+    def lose(self, why: str) -> None:
+        """The worker is gone, and its calls with it."""
+        self.gone = True
+        outcome = Outcome(ending=Ending.WORKER_LOST, detail=f"the worker that ran the call is gone: {why}")
+        for flight in tuple(self.flights.values()):
+            self._end(flight, outcome)
+
+    # ---- modules -----------------------------------------------------------------------------------------------------
+    def _load(self, module: WorkerModule) -> _Loaded:
+        """Sends it; a large one in pieces, between which other frames have their turn."""
+        self._refs += 1
+        loaded = self._loaded[module] = _Loaded(module=module, ref=self._refs)
+        self._loaded_bytes += len(module.artifact)
+        self._unload_oldest()
+        facts = msgspec.json.encode(module.facts)
+        self.outbox.send(frames.MODULE, loaded.ref, frames.MODULE_HEAD.pack(len(module.artifact)) + facts)
+        if len(module.artifact) <= frames.PIECE_BYTES:
+            self.outbox.send(frames.PIECE, loaded.ref, module.artifact)
+        else:
+            loaded.held = []
+            self._nursery.start_soon(self._transfer, loaded)
+        return loaded
+
+    async def _transfer(self, loaded: _Loaded) -> None:
+        artifact = loaded.module.artifact
+        for at in range(0, len(artifact), frames.PIECE_BYTES):
+            self.outbox.send(frames.PIECE, loaded.ref, artifact[at : at + frames.PIECE_BYTES])
+            await self.outbox.taken()
+            if self.gone:
+                return
+        held, loaded.held = loaded.held or [], None
+        for flight in held:
+            self._send_start(flight, loaded.ref)
+
+    def _unload_oldest(self) -> None:
+        for module, loaded in tuple(self._loaded.items())[:-1]:
+            if self._loaded_bytes <= self._loaded_bytes_most:
+                return
+            if not loaded.flights:
+                self._forget(module, loaded)
+
+    def _forget(self, module: WorkerModule, loaded: _Loaded) -> None:
+        del self._loaded[module]
+        self._loaded_bytes -= len(module.artifact)
+        self.outbox.send(frames.UNLOAD, loaded.ref)
+
+    # ---- what the worker sends ---------------------------------------------------------------------------------------
+    def receive(self, data: bytes) -> None:
+        """Bytes of the worker. Raises Violation: it is to be killed, and nothing of it is taken any more."""
+        flights = self.flights
+        self._meter.start()
+        for kind, number, body in self._splitter.feed(data):
+            flight = flights.get(number)
+            if kind == frames.REQUEST and flight is not None:
+                self._request(flight, body)
+            elif kind == frames.DONE and flight is not None:
+                self._done(flight, body)
+            elif kind == frames.LOG and flight is not None:
+                self._log_lines(flight, body)
+            elif kind == frames.PONG:
+                self._pong(number, body)
+            elif kind == frames.UNLOADABLE:
+                self._unloadable(number)
+            else:
+                raise Violation(f"a frame of kind {kind} for no call of this worker")
+
+    def _most(self, kind: int, number: int) -> int:
+        """How long a frame may be that is longer than most."""
+        flight = self.flights.get(number)
+        if flight is None:
+            return 0
+        limits = flight.job.limits
+        if kind == frames.REQUEST:
+            return frames.REQUEST_HEAD.size + limits.request_bytes
+        return frames.DONE_HEAD.size + limits.message_out_bytes if kind == frames.DONE else 0
+
+    def _request(self, flight: Flight, body: bytes) -> None:
+        serial, request, refusal = flight.request(body)
+        if request is None:
+            self._reply(flight, serial, refusal)
+            return
+        began = perf_counter_ns()
+        try:
+            answered = flight.host.answer(request)
+        except MalformedMessage as error:
+            self._send_reply(flight, serial, frames.MALFORMED, error.reason.encode())
+            return
+        if (spent := perf_counter_ns() - began) > EASY_NS:
+            flight.charge(self._meter.spent_us(spent))
+        if isinstance(answered, bytes) or answered is None:
+            self._reply(flight, serial, answered)
+        else:
+            flight.serve_begins()
+            if flight.job.module.posts:
+                self._send_reply(flight, serial, frames.PENDING, b"")
+                self._posting.add(flight)
+                self.outbox.before_send = self._tell_all_lent
+            self._nursery.start_soon(self._serve, flight, serial, answered)
+
+    def _done(self, flight: Flight, body: bytes) -> None:
+        outcome = flight.done(body)
+        if outcome.ending is Ending.INTERNAL:
+            incident = self._new_id()
+            _log.error("sandbox failed", incident=incident, app_id=flight.job.program, told=outcome.detail)
+            outcome = internal(incident)
+        self._end(flight, outcome)
+
+    async def _serve(self, flight: Flight, serial: int, answered: Awaitable[bytes | None]) -> None:
+        """A service that waits, in a task of its own, at most to the call's deadline and end."""
+        try:
+            with flight.host.deadline.scope() as scope:
+                flight.scopes.add(scope)
+                if flight.over:
+                    scope.cancel()
+                try:
+                    response = await answered
+                finally:
+                    flight.scopes.discard(scope)
+                if flight.over:
+                    flight.answered_late(response)
+                else:
+                    self._reply(flight, serial, response)
+            if scope.cancelled_caught:
+                flight.gave_up()
+        except Exception as error:  # the broker catches what services raise: a bug of ours
+            self._fault(flight, error)
+        finally:
+            flight.serve_ends()
+            if not flight.serving:
+                self._posting.discard(flight)
+
+    def _reply(self, flight: Flight, serial: int, response: bytes | None) -> None:
+        self._tell_lent(flight)
+        if response is None:
+            self._send_reply(flight, serial, frames.NO_ANSWER, b"")
+        else:
+            flight.replied_bytes += len(response)
+            self._send_reply(flight, serial, frames.ANSWER, response)
+
+    def _send_reply(self, flight: Flight, serial: int, which: int, told: bytes) -> None:
+        self.outbox.send(frames.REPLY, flight.number, frames.REPLY_HEAD.pack(serial, which) + told)
+
+    def _tell_all_lent(self) -> None:
+        for flight in self._posting:
+            self._tell_lent(flight)
+        if not self._posting:
+            self.outbox.before_send = None
+
+    def _tell_lent(self, flight: Flight) -> None:
+        """What the guest may use has changed: it lent some, or got some back."""
+        lent = flight.lent()
+        if lent != flight.told:
+            flight.told = lent
+            self.outbox.send(frames.BUDGET, flight.number, frames.BUDGET_BODY.pack(*lent))
+
+    def _log_lines(self, flight: Flight, body: bytes) -> None:
+        if flight.verdict is not None:
+            return
+        try:
+            flight.log(body)
+        except Violation:
+            raise
+        except Exception as error:  # the platform's sink
+            self._fault(flight, error)
+
+    def _fault(self, flight: Flight, error: Exception) -> None:
+        """A bug of ours, or of the platform: the call ends, nobody else's."""
+        incident = self._new_id()
+        _log.error("call failed in the host", incident=incident, app_id=flight.job.program, exc_info=error)
+        flight.verdict = internal(incident)
+        if not flight.over:
+            self.cut(flight)
+
+    def _unloadable(self, ref: int) -> None:
+        """The worker could not load a module: made for a processor with other features."""
+        found = [loaded for loaded in self._loaded.values() if loaded.ref == ref]
+        if not found or found[0].held is not None:
+            raise Violation("UNLOADABLE for a module that it has not")
+        module = found[0].module
+        incident = self._new_id()
+        _log.error("a module does not load", incident=incident, sha256=module.facts.sha256)
+        for flight in [flight for flight in self.flights.values() if flight.job.module is module]:
+            self._end(flight, internal(incident))
+        self._forget(module, found[0])
+
+    # ---- signs of life -----------------------------------------------------------------------------------------------
+    def beat(self) -> None:
+        """Asks for a sign of life."""
+        self._beat += 1
+        self.outbox.send(frames.PING, self._beat)
+
+    @property
+    def beat_asked(self) -> int:
+        return self._beat
+
+    def _pong(self, number: int, body: bytes) -> None:
+        if not self.beat_answered < number <= self._beat or len(body) != frames.PONG_BODY.size:
+            raise Violation("an answer to no beat")
+        self.beat_answered = number
+
+    def oldest_cut(self) -> float | None:
+        """Since when a call is to end that has not."""
+        return next(iter(self._cut.values()), None)
+
+    def suspects(self, marked: int) -> tuple[str | None, list[str]]:
+        """The program whose call was on the CPU, if the board's mark is of a call in flight; and all that had one."""
+        flight = self.flights.get(marked)
+        return (None if flight is None else flight.job.program), list(self.programs)
+
+
+def internal(incident: str) -> Outcome:
+    return Outcome(
+        ending=Ending.INTERNAL, detail=f"a fault of the host; incident {incident}", details={"incident": incident}
+    )

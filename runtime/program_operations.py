@@ -1,0 +1,67 @@
+"""What an operator asks of installed programs: what there is, what they may do and use.
+
+What lives here: operations on the registry of a state, whether a host runs on it or not. Releases are releases.py's,
+installing and uninstalling the host's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from host_api.releases import records, steps
+from host_api.releases.values import ProgramStatus
+from host_api.store.protocol import Transaction
+from runtime.errors import NotInstalled
+from runtime.limits import Limits
+from runtime.modules import Modules
+from runtime.offers import effective_limits, granted
+from runtime.registry import App
+from runtime.state_changes import StateChanges
+
+
+class ProgramOperations:
+    """Part of `Host`, and of a registry that no host runs on."""
+
+    def __init__(self, changes: StateChanges, modules: Modules, limits: Limits) -> None:
+        self._changes, self._modules, self._limits = changes, modules, limits
+
+    def program(self, app: App | str) -> ProgramStatus:
+        """One program as the store has it. Raises NotInstalled."""
+        app_id = _id(app)
+        return self._changes.read(lambda tx: records.status(tx, app_id))
+
+    def programs(self, after: str = "", limit: int = 100) -> list[ProgramStatus]:
+        """By app id, those behind `after`; at most 1,000. Raises UsageError."""
+        return self._changes.read(lambda tx: records.statuses(tx, after, limit))
+
+    async def set_grants(self, app: App | str, grant: Sequence[str] | Mapping[str, Mapping[str, Any]]) -> ProgramStatus:
+        """What the program may do from now on, in the place of what it was granted: all its releases, those too that a
+        rollback may bring back. What is granted no more, or in narrower bounds, is gone for calls in flight too.
+
+        Raises UsageError, NotInstalled, ApiError of the store.
+        """
+        app_id, grants = _id(app), granted(grant).as_dict()
+        return await self._changes.change(app_id, lambda tx: steps.set_grants(tx, app_id, grants))
+
+    async def set_limits(self, app: App | str, limits: Mapping[str, int]) -> ProgramStatus:
+        """What differs from the host's limits, in the place of what did; for calls that begin from now on. Raises
+        UsageError, ModuleError (no sandbox can have them), NotInstalled, ApiError of the store."""
+        app_id, given = _id(app), dict(limits)
+        wanted, sha256 = self._changes.read(lambda tx: _runs(tx, app_id))
+        effective = effective_limits(wanted, self._limits, given)
+        await self._modules.get(sha256, effective, lambda: self._changes.module(sha256))
+        return await self._changes.change(app_id, lambda tx: steps.set_limits(tx, app_id, given))
+
+
+def _id(app: App | str) -> str:
+    return app if isinstance(app, str) else app.app_id
+
+
+def _runs(tx: Transaction, app_id: str) -> tuple[Mapping[str, int], str]:
+    """What the release that is out wants, and its module."""
+    found = records.running(tx, app_id)
+    release = None if found is None else found.current or found.candidate
+    if release is None:
+        raise NotInstalled(f"no release of {ascii(app_id)[:140]} is out", details={"app_id": app_id[:140]})
+    return release.facts.limits_wanted, release.module_sha256

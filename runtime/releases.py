@@ -1,0 +1,182 @@
+"""`Host.releases`: from a developer's upload to the release that everybody gets, and back.
+
+What lives here: the methods of developers and operators; what they check outside of the store, and which job they hand
+to it. The ladder is host_api/releases/transitions.py's, each step steps.py's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from host_api.releases import records, steps, uploads
+from host_api.releases.values import Facts, Given, ProgramStatus, Upload
+from host_api.store.protocol import Store, Transaction
+from runtime.bundle import Bundle, Keyring
+from runtime.developers import Developers, signer
+from runtime.errors import SignatureError
+from runtime.limits import DeveloperLimits
+from runtime.modules import Modules
+from runtime.offers import check_required, effective_limits, given_of, offer_of, requested
+from runtime.report import report_of
+from runtime.settings import HostSettings
+from runtime.state_changes import StateChanges
+
+
+class Releases:
+    """The releases of one host. Used from the trio thread that opened it.
+
+    Each step is durable when its method returns, in force for every call that begins after, and one audit record in its
+    transaction. Methods raise UsageError (`step_refused` says what is allowed instead), NotInstalled, and ApiError of
+    the store: nothing happened, unless it is `unknown_outcome`.
+    """
+
+    def __init__(
+        self, *, store: Store, changes: StateChanges, modules: Modules, settings: HostSettings,
+        developers: Developers,
+    ) -> None:  # fmt: skip
+        self._store, self._changes, self._modules = store, changes, modules
+        self._settings, self._developers = settings, developers
+
+    async def upload(self, developer: str, bundle: Bundle | bytes) -> Upload:
+        """A developer's bundle: read, its signature checked against their own keys, compiled, and put before the
+        reviewer with a report. The same again gives what is there.
+
+        Raises BundleError's family (SignatureError `key_unknown` also for another developer's key), UsageError:
+        `developer_unknown`, `other_developer`, `version_taken`, `uploads_pending`, `uploads_per_day`.
+        """
+        found = self._developers.get(developer)
+        whole = Bundle.from_bytes(bundle) if isinstance(bundle, bytes) else bundle
+        by = signer(self._store, whole, Keyring(), allow_unsigned=False)
+        if by.developer != found.id:
+            raise SignatureError(
+                f"key {by.key_id} is not one of this developer's", code="key_unknown", details={"key_id": by.key_id}
+            )
+        limits: DeveloperLimits = self._settings.developer_limits.changed(found.limits)
+        requested(whole)
+        _, facts = await self._modules.take(whole.module, effective_limits(whole.manifest.program.limits,
+                                                                          self._settings.limits, {}))  # fmt: skip
+        current = self._store.read(lambda tx: _current(tx, whole.manifest.app_id))
+        report = report_of(
+            whole, facts, default=self._settings.limits, caps=self._settings.caps, signed_by=by.key_id,
+            developer=found.id, current=current,
+        )  # fmt: skip
+        offer = offer_of(whole, facts, developer=found.id, signed_by=by.key_id, report=report)
+        return await self._changes.change(
+            offer.app_id,
+            lambda tx: uploads.submit(
+                tx, offer, per_day=limits.uploads_per_day, pending=limits.uploads_pending,
+                also_known_as=by.also_known_as,
+            ),
+        )  # fmt: skip
+
+    # ---- what there is -----------------------------------------------------------------------------------------------
+    def list(self, app_id: str, after: int = 0, limit: int = 100) -> Sequence[Upload]:
+        """The releases of a program by version code, those above `after`; at most 1,000."""
+        return self._changes.read(lambda tx: records.releases_of(tx, app_id, after, limit))
+
+    def submitted(self, limit: int = 100) -> Sequence[Upload]:
+        """What waits for a review, the oldest first; at most 1,000."""
+        return self._changes.read(lambda tx: records.submitted(tx, limit))
+
+    def show(self, app_id: str, code: int) -> Upload:
+        """Raises UsageError `release_unknown`."""
+        return self._changes.read(lambda tx: records.get_release(tx, app_id, code))
+
+    # ---- the review --------------------------------------------------------------------------------------------------
+    async def approve(
+        self,
+        app_id: str,
+        code: int,
+        *,
+        grant: Collection[str] | Mapping[str, Mapping[str, Any]] = (),
+        limits: Mapping[str, int] | None = None,
+        config: Mapping[str, Any] | None = None,
+        payee: str | None = None,
+        note: str = "",
+        isolation: str | None = None,
+    ) -> Upload:
+        """The operator looked at it, and gives it this; nobody gets it yet. Arguments as of `Host.install`; `isolation`
+        of the program: `shared` or `dedicated` (workers of its own).
+
+        Raises UsageError: `grant_invalid`, `permission_missing`, `release_unknown`, `step_refused`; ModuleError where
+        no sandbox can have these limits; SignatureError `key_revoked`.
+        """
+        facts, sha256 = self._changes.read(lambda tx: _facts(tx, app_id, code))
+        given = given_of(grant=grant, limits=limits, config=config, payee=payee, name=facts.program_name)
+        check_required(facts.required, given.grants)
+        await self._check_runs(sha256, facts, given)
+        return await self._changes.change(
+            app_id, lambda tx: steps.approve(tx, app_id, code, given, note=note, isolation=isolation)
+        )
+
+    async def _check_runs(self, sha256: str, facts: Facts, given: Given) -> None:
+        """One sandbox of it can be made under these limits."""
+        limits = effective_limits(facts.limits_wanted, self._settings.limits, given.limits)
+        await self._modules.get(sha256, limits, lambda: self._changes.module(sha256))
+
+    async def reject(self, app_id: str, code: int, reason: str) -> Upload:
+        """`reason` (1 to 200 characters) is for the developer to read."""
+        return await self._changes.change(app_id, lambda tx: steps.reject(tx, app_id, code, reason))
+
+    # ---- who gets it -------------------------------------------------------------------------------------------------
+    async def trial(self, app_id: str, code: int, users: Collection[str]) -> Upload:
+        """These users (1 to 1,000) get it, in the place of who did."""
+        return await self._out(app_id, lambda tx: steps.trial(tx, app_id, code, users))
+
+    async def gray(self, app_id: str, code: int, share: int) -> Upload:
+        """`share` of 10,000 users get it, besides its trial users: always the same ones, and a larger share adds to
+        them. A call for nobody gets the full release."""
+        return await self._out(app_id, lambda tx: steps.gray(tx, app_id, code, share))
+
+    async def full(self, app_id: str, code: int) -> Upload:
+        """Everybody gets it."""
+        return await self._out(app_id, lambda tx: steps.full(tx, app_id, code))
+
+    async def _out(self, app_id: str, job: Any) -> Upload:
+        changed: Upload = await self._changes.change(app_id, job)
+        self._changes.woken(app_id)
+        return changed
+
+    async def offline(self, app_id: str) -> ProgramStatus:
+        """Nobody gets any release of it; calls in flight go on. `full` brings it back."""
+        return await self._changes.change(app_id, lambda tx: steps.offline(tx, app_id))
+
+    async def rollback(self, app_id: str) -> ProgramStatus:
+        """Back to the last full release: a candidate is withdrawn, else the release before is full again, with what it
+        was granted less what was revoked since. Raises UsageError: `nothing_to_roll_back_to`, `below_minimum`."""
+        changed = await self._changes.change(app_id, lambda tx: steps.rollback(tx, app_id))
+        self._changes.woken(app_id)
+        return changed
+
+    # ---- the program -------------------------------------------------------------------------------------------------
+    async def set_minimum(self, app_id: str, code: int) -> ProgramStatus:
+        """No release below this code runs ever again, not by a rollback either. Raises UsageError `minimum_refused`."""
+        return await self._changes.change(app_id, lambda tx: steps.set_minimum(tx, app_id, code))
+
+    async def kill(self, app_id: str, reason: str) -> ProgramStatus:
+        """At once: nobody can call it, calls in flight end as `revoked`, its prompts are withdrawn. What it keeps, and
+        its orders, stay."""
+        return await self._changes.stop(app_id, "killed", lambda tx: steps.kill(tx, app_id, reason))
+
+    async def quarantine(self, app_id: str, reason: str) -> ProgramStatus:
+        """As `kill`, by the host itself."""
+        return await self._changes.stop(app_id, "quarantined", lambda tx: steps.quarantine(tx, app_id, reason))
+
+    async def revive(self, app_id: str) -> ProgramStatus:
+        """Neither killed nor quarantined any more: as it was before."""
+        changed = await self._changes.change(app_id, lambda tx: steps.revive(tx, app_id))
+        self._changes.woken(app_id)
+        return changed
+
+
+def _current(tx: Transaction, app_id: str) -> tuple[Upload, Facts] | None:
+    found = records.running(tx, app_id)
+    if found is None or found.current is None:
+        return None
+    return records.get_release(tx, app_id, found.current.code), found.current.facts
+
+
+def _facts(tx: Transaction, app_id: str, code: int) -> tuple[Facts, str]:
+    release = records.get_release(tx, app_id, code)
+    return records.facts(tx, app_id, code), release.module_sha256

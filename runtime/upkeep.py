@@ -1,0 +1,126 @@
+"""What keeps a host running, day and night: its settings, its figures, and how it is stopped.
+
+What lives here: what an operator does to the host as a process. Money, users and proofs are operations.py's.
+"""
+
+from __future__ import annotations
+
+import resource
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from host_api import audit
+from host_api.store import Transaction
+from runtime.assembly import Parts
+from runtime.errors import UsageError
+from runtime.journal.journal import Journal
+from runtime.metrics import Metrics, first
+from runtime.settings import HostSettings
+from runtime.statistics import TOP_BY, HostStatistics, HostStatus, Top
+
+
+class HostUpkeep:
+    """Part of `Host`. Used from the trio thread that opened it."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.settings = parts.settings
+        self._store, self._calls, self._pushes = parts.store, parts.calls, parts.pushes
+        self._registry, self._executor, self._services = parts.registry, parts.executor, parts.services
+        self._desk, self._modules = parts.desk, parts.modules
+        self._opened_us = parts.store.now_us()
+        self.journal: Journal | None = parts.journal
+        self.metrics: Metrics | None = parts.metrics
+        """Figures of the host and its programs; None where nothing is counted."""
+
+    # ---- what there is to see ----------------------------------------------------------------------------------------
+    def statistics(self) -> HostStatistics:
+        executor = self._executor.status()
+        return HostStatistics(
+            programs=len(self._registry),
+            calls_in_flight=len(self._calls),
+            calls_queued=sum(program.admission.queued for program in self._registry),
+            sandboxes=executor.sandboxes,
+            slots=executor.slots,
+            prompts_open=0 if self._calls.closing else self._desk.count(),
+            fetches=self._services.http.under_way,
+            ticker=executor.ticker,
+            sandbox_level=executor.sandbox_level,
+        )
+
+    def status(self) -> HostStatus:
+        """The host as a process."""
+        executor, now_us = self._executor.status(), self._store.now_us()
+        return HostStatus(
+            version=_version(), now_us=now_us, up_us=now_us - self._opened_us, draining=self._calls.closing,
+            statistics=self.statistics(), placement=executor.placement, workers=executor.workers,
+            resident_bytes=_resident_bytes(), calls_ended=0 if self.metrics is None else self.metrics.calls_ended,
+            commits=self._store.commits, writes=self._store.writes,
+            journal=None if self.journal is None else self.journal.status(),
+        )  # fmt: skip
+
+    def denials(self) -> Counter[str]:
+        """Requests of guests that were refused since the host was opened, by code."""
+        return self._calls.broker.denials
+
+    def compiled(self) -> Counter[str]:
+        """Modules that went to the compiler since the host was opened: `ok`, or the code of the refusal."""
+        return self._modules.compiled
+
+    def top(self, limit: int = 50, *, by: str = "cpu_us_per_s") -> Top:
+        """The host, and the programs that come first by a figure of `ProgramFigures`. Raises UsageError: nothing is
+        counted (`HostSettings.metrics`), or there is no such figure."""
+        if self.metrics is None:
+            raise UsageError("this host counts nothing: open it with HostSettings.metrics", code="nothing_counted")
+        if by not in TOP_BY:
+            raise UsageError(f"by = {ascii(by)[:40]}: must be one of {', '.join(TOP_BY)}")
+        rows = self.metrics.rows(self._calls.in_flight_by_program())
+        return Top(
+            status=self.status(), calls_per_s=sum(row.calls_per_s for row in rows),
+            cpu_us_per_s=sum(row.cpu_us_per_s for row in rows), programs=tuple(first(rows, limit, by)),
+        )  # fmt: skip
+
+    # ---- the end -----------------------------------------------------------------------------------------------------
+    async def drain(self, seconds: float) -> None:
+        """No new calls from now on; waits so long for those in flight, then ends them as `cancelled`. Cancelled itself,
+        it ends them at once. The host stays open for everything else."""
+        self._pushes.close()
+        await self._calls.drain(seconds)
+
+    # ---- settings ----------------------------------------------------------------------------------------------------
+    async def record_settings(self, changes: Mapping[str, tuple[Any, Any]], *, by: str) -> None:
+        """To the audit: who changes which settings from what to what. Before they change. Raises ApiError of the
+        store."""
+
+        def job(tx: Transaction) -> None:
+            for name, (before, after) in changes.items():
+                audit.record(tx, "host.setting_changed", setting=name, before=str(before), after=str(after), by=by)
+
+        await self._store.write(job)
+
+    def change_settings(self, settings: HostSettings) -> None:
+        """Others from now on: the limits that programs get by default, and how long the journal is kept. Everything
+        else in them needs a new host."""
+        self.settings = replace(self.settings, limits=settings.limits, journal=settings.journal)
+        self._registry.set_default(settings.limits)
+        if self.journal is not None and settings.journal is not None:
+            self.journal.set_bounds(settings.journal)
+
+
+def _version() -> str:
+    try:
+        return metadata.version("hostel")
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _resident_bytes() -> int:
+    """0 where the system does not say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+    return pages * resource.getpagesize()

@@ -1,0 +1,167 @@
+"""`hostel serve` as a process of its own, on a state directory of a test's: started, killed, started again, ended.
+
+What lives here: the process and what /proc tells of it. What is asked of it, and expected, is the tests'.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import trio
+
+from runtime.client import Client
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+PATIENCE_S: Final = 60.0
+SERVE: Final = (sys.executable, "-m", "runtime.cli", "serve")
+HOSTEL: Final = (sys.executable, "-m", "runtime.cli")
+_CONFIG: Final = "[host]\nallow_unsigned = true\nhttp = {http}\n[http]\nport = 0\n[workers]\ncount = 2\n{more}"
+
+
+class Daemon:
+    """One state directory, and the daemon on it while there is one."""
+
+    def __init__(self, folder: Path, *, http: bool = False, more: str = "", command: Sequence[str] = SERVE) -> None:
+        """`more`: lines of the configuration, which begin in its section [workers]."""
+        self.state, self._folder, self._command = folder / "state", folder, command
+        self.state.mkdir(mode=0o700)
+        self._config = folder / "hostel.toml"
+        self._config.write_text(_CONFIG.format(http=str(http).lower(), more=more))
+        self.process: trio.Process
+        self.up = trio.Event()
+        """It has said that it is ready, and was not ended since."""
+        self.ready: dict[str, Any] = {}
+        """What it said then."""
+        self._starts = 0
+
+    async def start(self) -> None:
+        """Returns when it is ready."""
+        self._starts += 1
+        words = [*self._command, "--config", str(self._config), "--state", str(self.state)]
+        with self._log.open("wb") as log:
+            self.process = await trio.lowlevel.open_process(words, stdin=subprocess.DEVNULL, stderr=log, cwd=ROOT)
+        await until(self._is_ready)
+        self.up.set()
+
+    def _is_ready(self) -> bool:
+        told = [json.loads(line) for line in self._log.read_bytes().splitlines() if b'"event": "ready"' in line]
+        if not told and self.process.poll() is not None:
+            raise AssertionError(f"it did not start: {self.said()}")
+        self.ready = told[0] if told else {}
+        return bool(told)
+
+    @property
+    def _log(self) -> Path:
+        return self._folder / f"log-{self._starts}"
+
+    def said(self) -> str:
+        """Its log since it was last started."""
+        return self._log.read_text()
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The lines of its log that tell of that event."""
+        return [line for line in map(json.loads, self.said().splitlines()) if line["event"] == name]
+
+    @property
+    def socket(self) -> Path:
+        return self.state / "hostel.sock"
+
+    def client(self) -> Any:
+        """A connection of its own."""
+        return Client.connect(self.socket)
+
+    # ---- its processes -----------------------------------------------------------------------------------------------
+    def workers(self) -> list[int]:
+        return [pid for pid in children(self.process.pid) if b"worker_process" in _told(pid, "cmdline")]
+
+    def pss_bytes(self) -> int:
+        """Memory of the daemon's own process; what it shares is counted in parts."""
+        lines = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text().splitlines()
+        return next(int(line.split()[1]) << 10 for line in lines if line.startswith("Pss:"))
+
+    # ---- its end -----------------------------------------------------------------------------------------------------
+    async def kill(self) -> None:
+        """kill -9. Returns when it and its workers are gone."""
+        self.up = trio.Event()
+        workers = self.workers()
+        self.process.kill()
+        await self.process.wait()
+        await until(lambda: not any(_is_alive(pid) for pid in workers))
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    async def ended(self) -> int:
+        """Its exit code, once it has ended."""
+        with trio.fail_after(PATIENCE_S):
+            code = await self.process.wait()
+        self.up = trio.Event()
+        return code
+
+    async def stop(self) -> int:
+        self.signal(signal.SIGTERM)
+        return await self.ended()
+
+
+@asynccontextmanager
+async def serving(folder: Path, **options: Any) -> AsyncIterator[Daemon]:
+    """A daemon that is ready. Whatever became of it, its process is gone when the block is left."""
+    daemon = Daemon(folder, **options)
+    try:
+        await daemon.start()
+        yield daemon
+    finally:
+        with trio.CancelScope(shield=True):
+            if daemon.process.poll() is None:
+                daemon.process.kill()
+            await daemon.process.wait()
+
+
+async def until(holds: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
+    with trio.fail_after(patience_s):
+        while not holds():  # noqa: ASYNC110
+            await trio.sleep(0.005)
+
+
+async def hostel(*words: str) -> str:
+    """What a command prints; it has to end with 0."""
+    done = await trio.run_process(
+        [*HOSTEL, *words], cwd=ROOT, capture_stdout=True, capture_stderr=True, check=False, stdin=b""
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr).decode()
+    return done.stdout.decode()
+
+
+def children(pid: int) -> list[int]:
+    return [int(word) for word in _told(pid, f"task/{pid}/children").split()]
+
+
+def _told(pid: int, name: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/{name}").read_bytes()
+    except OSError:
+        return b""
+
+
+def _is_alive(pid: int) -> bool:
+    """Neither reaped nor a zombie that nobody reaps."""
+    state = _told(pid, "stat").rpartition(b")")[2].split()
+    return bool(state) and state[0] not in (b"Z", b"X")
+
+
+def kill_worker(pid: int) -> None:
+    """kill -9, unless it is gone by itself."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+

@@ -1,0 +1,97 @@
+"""SIGTERM under load: calls in flight end with their answers, new ones are refused by name, and the process ends with 0."""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trio
+
+from benchmarks import guests
+from runtime.client import Client
+from runtime.errors import HostelError
+from tests.chaos.daemon import Daemon, serving, until
+
+AT_ONCE = 32
+HELD_MS = 1_500
+"""What a call that is in flight when the signal comes still has to do, about."""
+DRAIN_S = 5.0
+"""The default of [host] drain_s."""
+
+
+class Crowd:
+    """Calls that take a while, and how they ended."""
+
+    def __init__(self, client: Client, app: str) -> None:
+        self._client, self._app = client, app
+        self.endings: Counter[str] = Counter()
+
+    async def call(self, ms: int) -> None:
+        try:
+            await self._client.call(self._app, "session.sleep", {"ms": ms}, user="alice")
+            self.endings["answer"] += 1
+        except HostelError as error:
+            self.endings[error.code] += 1
+
+    async def call_on(self) -> None:
+        """Until the host refuses."""
+        while not self.endings.keys() - {"answer"}:
+            await self.call(1)
+
+    async def in_flight(self) -> int:
+        return (await self._client.statistics()).calls_in_flight
+
+
+async def installed(client: Client) -> Crowd:
+    app = await client.install(guests.archive("slow", guests.forward()), limits=guests.UNRATED)
+    return Crowd(client, app.app_id)
+
+
+async def told_to_stop(daemon: Daemon) -> None:
+    daemon.signal(signal.SIGTERM)
+    await until(lambda: bool(daemon.events("stopping")))
+
+
+@pytest.mark.slow
+async def test_calls_in_flight_end_and_new_ones_are_refused(tmp_path: Path) -> None:
+    async with serving(tmp_path) as daemon, daemon.client() as client, daemon.client() as other:
+        held, busy = await installed(client), None
+        async with trio.open_nursery() as nursery:
+            for _ in range(AT_ONCE):
+                nursery.start_soon(held.call, HELD_MS)
+            while await held.in_flight() < AT_ONCE:
+                await trio.sleep(0.005)
+            busy = Crowd(other, held._app)
+            nursery.start_soon(busy.call_on)
+            await until(lambda: busy.endings["answer"] > 0)
+            await told_to_stop(daemon)
+            began = trio.current_time()
+        assert await daemon.ended() == 0
+        took = trio.current_time() - began
+        assert held.endings == {"answer": AT_ONCE}
+        assert busy.endings.keys() == {"answer", "host_closed"}
+        assert took < DRAIN_S
+        (drained,) = daemon.events("drained")
+        assert (drained["calls_in_flight_before"] >= AT_ONCE, drained["calls_in_flight"]) == (True, 0)
+        print(f"\nended {took:.2f} s after SIGTERM; held: {dict(held.endings)}, others: {dict(busy.endings)}")
+
+
+@pytest.mark.slow
+async def test_a_second_signal_does_not_wait(tmp_path: Path) -> None:
+    async with serving(tmp_path) as daemon, daemon.client() as client:
+        held = await installed(client)
+        async with trio.open_nursery() as nursery:
+            for _ in range(AT_ONCE):
+                nursery.start_soon(partial(held.call, 60_000))
+            while await held.in_flight() < AT_ONCE:
+                await trio.sleep(0.005)
+            await told_to_stop(daemon)
+            began = trio.current_time()
+            daemon.signal(signal.SIGTERM)
+            assert await daemon.ended() == 0
+        assert held.endings == {"cancelled": AT_ONCE}
+        assert trio.current_time() - began < DRAIN_S / 2
+        print(f"\nended {trio.current_time() - began:.2f} s after the second signal")
