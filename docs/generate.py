@@ -40,7 +40,7 @@ from runtime.control.methods import BY_NAME  # noqa: E402
 from runtime.control.methods import METHODS as CONTROL_METHODS  # noqa: E402
 from runtime.daemon.config_text import example  # noqa: E402
 from runtime.errors import CALL_ERRORS, CallEnded, Ending, HostelError  # noqa: E402
-from runtime.limits import CompileLimits, Limits, ModuleCaps, specs  # noqa: E402
+from runtime.limits import CompileLimits, DeveloperLimits, Limits, ModuleCaps, specs  # noqa: E402
 
 PROTOCOL: Final = ROOT / "docs/protocol.md"
 REFERENCE: Final = ROOT / "docs/reference.md"
@@ -208,6 +208,7 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "limits": lambda: _limits(Limits),
     "module_caps": lambda: _limits(ModuleCaps),
     "compile_limits": lambda: _limits(CompileLimits),
+    "developer_limits": lambda: _limits(DeveloperLimits),
 }
 
 

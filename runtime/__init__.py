@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from runtime.bundle import SigningKey as SigningKey
     from runtime.bundle import pack as pack
     from runtime.bundle import sign as sign
+    from runtime.client import Client as Client
     from runtime.errors import *  # noqa: F403
     from runtime.host import Host as Host
     from runtime.host import Reply as Reply
@@ -56,9 +57,11 @@ _WHERE = {
     "host_api.services": ("Outside",),
     "host_api.user.directory": ("Directory",),
     "runtime.bundle": ("Bundle", "Keyring", "SigningKey", "pack", "sign"),
+    "runtime.client": ("Client",),
     "runtime.errors": (
-        "AnswerRefused", "BundleError", "CallCancelled", "CallEnded", "CallRefused", "CallRevoked",
-        "CompileLimitExceeded", "Ending", "GuestExited", "GuestFailed", "GuestProtocolError", "GuestTrapped",
+        "AccessDenied", "AnswerRefused", "BundleError", "CallCancelled", "CallEnded", "CallRefused", "CallRevoked",
+        "CompileLimitExceeded", "ConnectionLost", "ControlError", "Ending", "GuestExited", "GuestFailed",
+        "GuestProtocolError", "GuestTrapped",
         "HostBusy", "HostClosed", "HostelError", "InternalError", "ManifestError", "MessageTooLarge", "ModuleError",
         "NotInstalled", "QuotaExceeded", "SignatureError", "StartupError", "UsageError", "WorkerLost",
     ),

@@ -239,7 +239,7 @@ class Admission:
 
     def set_limits(self, limits: Limits) -> None:
         """A new release's limits, for calls from now on; who waits stays in the queue."""
-        if limits == self._limits:
+        if limits is self._limits:
             return
         self._limits = limits
         self.calls.change(limits.calls_per_s, limits.calls_burst, self.now_us)
@@ -294,7 +294,7 @@ class Admission:
         limits = self._limits
         if self._shared is not None and not self._shared.fits(memory_bytes):
             return False
-        if not self.in_flight and not self.kept:  # install saw to it that one fits; who waited since before new limits came goes alone
+        if not self.in_flight and not self.kept:  # one fits always; who waited since before new limits goes alone
             return True
         return (
             self.in_flight < limits.calls_in_flight

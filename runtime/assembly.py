@@ -41,6 +41,7 @@ from runtime.log import logger
 from runtime.metrics import Metrics
 from runtime.modules import Modules, artifact_cache
 from runtime.program_calls import ProgramCalls
+from runtime.program_changes import ProgramChanges, Quarantine
 from runtime.pushes import Pushes
 from runtime.registry import Registry
 from runtime.residents import Residents
@@ -67,6 +68,7 @@ class Parts:
     registry: Registry
     calls: Calls
     pushes: Pushes
+    changes: ProgramChanges
     new_id: Callable[[], str]
     journal: Journal | None
     metrics: Metrics | None
@@ -99,7 +101,8 @@ async def open_parts(
             store=store, clock=store, nursery=nursery, cashier=cashier, new_id=new_id,
             new_token=lambda: secrets.token_hex(32), installed=records.authority,
         )  # fmt: skip
-        executor = await _open_executor(stack, settings, store.now_us, new_id)
+        quarantine = Quarantine(nursery, new_id)
+        executor = await _open_executor(stack, settings, store.now_us, new_id, quarantine)
         modules = Modules(
             executor.load, artifact_cache(state, settings), caps=settings.caps,
             compile_limits=settings.compile_limits, loaded_bytes_max=settings.loaded_bytes_max,
@@ -112,16 +115,13 @@ async def open_parts(
             log_sink=_log_sink(log_sink, journal),
         )  # fmt: skip
         if journal is not None and journal.writes:
-            calls.observers.append(journal.receipt)
             nursery.start_soon(journal.run, name="journal")
-        calls.tracing = of_this_process()
-        if calls.tracing is not None:
-            calls.observers.append(calls.tracing.ended)
-        metrics = None if settings.metrics is None else Metrics(label_programs=settings.metrics.programs)
-        if metrics is not None:
-            calls.observers.append(metrics.ended)
+        metrics = _observe(calls, journal, settings)
         pushes = Pushes(store=store, push=_push(calls), takes=records.takes_events, new_incident=new_id)
         store.committed = pushes.wake
+        quarantine.changes = changes = ProgramChanges(
+            store=store, registry=registry, calls=calls, desk=desk, pushes=pushes
+        )
         services = build(
             Sources(
                 store=store, clock=store, codec=wire.CanonicalCodec(16 * MIB), new_id=new_id,
@@ -141,21 +141,36 @@ async def open_parts(
         nursery.start_soon(services.announcer.run, name="notices")
         try:
             yield Parts(
-                settings=settings, directory=state, store=store, desk=desk, services=services, front_ends=front_ends, executor=executor,
-                modules=modules, registry=registry, calls=calls, pushes=pushes, new_id=new_id, journal=journal,
-                metrics=metrics,
+                settings=settings, directory=state, store=store, desk=desk, services=services, front_ends=front_ends,
+                executor=executor, modules=modules, registry=registry, calls=calls, pushes=pushes, changes=changes,
+                new_id=new_id, journal=journal, metrics=metrics,
             )  # fmt: skip
         finally:
             pushes.close()
             await calls.drain(settings.drain_s)
 
 
+def _observe(calls: Calls, journal: Journal | None, settings: HostSettings) -> Metrics | None:
+    """Who is told of each call that ended."""
+    if journal is not None and journal.writes:
+        calls.observers.append(journal.receipt)
+    calls.tracing = of_this_process()
+    if calls.tracing is not None:
+        calls.observers.append(calls.tracing.ended)
+    metrics = None if settings.metrics is None else Metrics(label_programs=settings.metrics.programs)
+    if metrics is not None:
+        calls.observers.append(metrics.ended)
+    return metrics
+
+
 async def _open_executor(
-    stack: AsyncExitStack, settings: HostSettings, now_us: Callable[[], int], new_id: Callable[[], str]
-) -> Executor:
+    stack: AsyncExitStack, settings: HostSettings, now_us: Callable[[], int], new_id: Callable[[], str],
+    quarantine: Quarantine,
+) -> Executor:  # fmt: skip
     """In this process, or in workers where the settings say so."""
     if settings.workers is not None:
-        return await stack.enter_async_context(open_workers(settings.workers, now_us=now_us, new_id=new_id))
+        workers = open_workers(settings.workers, now_us=now_us, new_id=new_id, on_quarantine=quarantine)
+        return await stack.enter_async_context(workers)
     executor = InProcessExecutor(settings=settings, now_us=now_us, new_id=new_id)
     stack.callback(executor.close)
     return executor

@@ -9,7 +9,6 @@ from host_api.erasure.user import Erased
 from host_api.front_end.sessions import FrontEnds
 from host_api.payment.fees import FeeTerms
 from runtime.assembly import Parts
-from runtime.program_changes import ProgramChanges
 from runtime.program_operations import ProgramOperations
 from runtime.registry import App
 from runtime.state import StateOperations
@@ -30,10 +29,7 @@ class HostOperations(HostUpkeep, StateOperations, ProgramOperations):
         )  # fmt: skip
         self._executor = parts.executor
         self._registry = parts.registry
-        changes = ProgramChanges(
-            store=parts.store, registry=parts.registry, calls=parts.calls, desk=parts.desk, pushes=parts.pushes
-        )
-        ProgramOperations.__init__(self, changes, parts.modules, parts.settings.limits)
+        ProgramOperations.__init__(self, parts.changes, parts.modules, parts.settings.limits)
         self._services = services
         self.front_end: FrontEnds = parts.front_ends
         """Tokens with which front ends speak for their users, issued and ended."""

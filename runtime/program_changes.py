@@ -9,17 +9,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+import trio
+
+from host_api.errors import ApiError
 from host_api.payment.orders import CloseReason
 from host_api.prompts.desk import Desk
+from host_api.releases import developers, steps
+from host_api.releases.values import ProgramStatus
 from host_api.store.protocol import Store, Transaction
 from runtime.calls import Calls
-from runtime.errors import Ending
+from runtime.errors import Ending, HostelError
+from runtime.log import logger
 from runtime.outcomes import closed
 from runtime.pushes import Pushes
 from runtime.registry import Registry
 from runtime.state_changes import StateChanges
 
 T = TypeVar("T")
+_log = logger("registry")
 
 
 class ProgramChanges(StateChanges):
@@ -47,6 +54,12 @@ class ProgramChanges(StateChanges):
         await self._desk.withdraw_program(app_id)
         return result
 
+    async def quarantine(self, app_id: str, reason: str) -> ProgramStatus:
+        """As the kill switch, by the host itself. The first 200 characters of the reason are kept."""
+        return await self.stop(
+            app_id, "quarantined", lambda tx: steps.quarantine(tx, app_id, reason[: developers.REASON_CHARS_MAX])
+        )
+
     async def end_payments(self, app_id: str, reason: CloseReason) -> int:
         closed = await super().end_payments(app_id, reason)
         self._pushes.wake()
@@ -64,3 +77,22 @@ class ProgramChanges(StateChanges):
 
     def _doubt(self, app_id: str) -> None:
         self._registry.doubt(app_id)
+
+
+class Quarantine:
+    """What an executor tells of programs that keep killing workers: they are stopped, in a task of their own. `changes`
+    is set once it is made."""
+
+    changes: ProgramChanges
+
+    def __init__(self, nursery: trio.Nursery, new_incident: Callable[[], str]) -> None:
+        self._nursery, self._new_incident = nursery, new_incident
+
+    def __call__(self, app_id: str, reason: str) -> None:
+        self._nursery.start_soon(self._stop, app_id, reason, name="quarantine")
+
+    async def _stop(self, app_id: str, reason: str) -> None:
+        try:
+            await self.changes.quarantine(app_id, reason)
+        except (HostelError, ApiError) as error:
+            _log.error("program not quarantined", incident=self._new_incident(), app_id=app_id, exc_info=error)

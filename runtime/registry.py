@@ -8,11 +8,11 @@ one release and keeps it to its end: what changes in the registry changes later 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from weakref import WeakSet
 
 from host_api.capability import CAPABILITIES, Authority, Grants, parse_grants
@@ -31,6 +31,9 @@ from runtime.session import Holdings
 
 _LOOKED_AT: Final = 8
 """Programs that were not called for the longest time, looked at each time one is read; those in use stay."""
+Named: TypeAlias = tuple[tuple[str, int], ...]
+"""Limits by name."""
+Effective: TypeAlias = Callable[[Named, Named], Limits]
 ALL: Final = parse_grants(list(CAPABILITIES))
 
 
@@ -82,7 +85,7 @@ class Program:
         "stopped",
     )  # fmt: skip
 
-    def __init__(self, running: Running, limits: Limits, shared: Shared | None) -> None:
+    def __init__(self, running: Running, limits: Effective, shared: Shared | None) -> None:
         self.app_id = running.program.app_id
         self.leaving = False
         """It is being uninstalled: nobody finds it any more."""
@@ -94,7 +97,7 @@ class Program:
         self._made: list[tuple[StoredRelease, Release]] = []
         self._authorities: WeakSet[Authority] = WeakSet()
         self.holdings = Holdings()
-        self.admission = Admission(limits, self.holdings, shared)
+        self.admission = Admission(limits((), ()), self.holdings, shared)
         self.follow(running, limits)
 
     @property
@@ -116,14 +119,14 @@ class Program:
             raise unavailable(self.app_id, "not_released")
         return current
 
-    def follow(self, running: Running, default: Limits) -> None:
+    def follow(self, running: Running, limits: Effective) -> None:
         """The store says this of it now. Calls in flight end under the release they began with; what the full release
         was granted before and is not now is gone for them too."""
         before, was, program = self.current, self.running, running.program
         if (was.program.sector, was.program.isolation, was.owner) != (program.sector, program.isolation, running.owner):
             self.forget_made()
         self._made = [
-            (stored, self._release(stored, running, default))
+            (stored, self._release(stored, running, limits))
             for stored in (running.current, running.candidate)
             if stored is not None
         ]
@@ -143,10 +146,10 @@ class Program:
         """What releases were made under is not what it was: `follow` makes them anew."""
         self._made.clear()
 
-    def _release(self, stored: StoredRelease, running: Running, default: Limits) -> Release:
+    def _release(self, stored: StoredRelease, running: Running, limits: Effective) -> Release:
         """The same as before if nothing changed: its calls share one authority."""
         made = (release for before, release in self._made if before == stored)
-        return next(made, None) or release_of(stored, running, default)
+        return next(made, None) or release_of(stored, running, limits)
 
     def _narrow(self, before: Release | None) -> None:
         """What is granted no more is gone for calls in flight: of the same release all that was taken away from it, of
@@ -185,7 +188,8 @@ class Registry:
     def __init__(self, store: Store, *, limits: Limits, developer_limits: DeveloperLimits, in_memory_max: int) -> None:
         """`limits`: of a program that is given no others. `in_memory_max`: programs that stay in memory between calls;
         those in use are there besides."""
-        self._store, self._limits, self._developer_limits = store, limits, developer_limits
+        self._store, self._developer_limits = store, developer_limits
+        self._effective = effective_under(limits)
         self._in_memory_max = in_memory_max
         self._programs: OrderedDict[str, Program] = OrderedDict()
         self._shared: dict[str, Shared] = {}
@@ -246,7 +250,7 @@ class Registry:
 
     def set_default(self, limits: Limits) -> None:
         """What programs get that are given no others: for calls from now on."""
-        self._limits = limits
+        self._effective = effective_under(limits)
         for program in self:
             program.forget_made()
             self._read(program.app_id)
@@ -299,9 +303,9 @@ class Registry:
         shared = self._shared_of(running)
         if known is not None and not (known.leaving and not running.program.leaving):
             known.admission.share(shared)
-            known.follow(running, self._limits)
+            known.follow(running, self._effective)
             return known
-        self._programs[app_id] = program = Program(running, self._limits, shared)
+        self._programs[app_id] = program = Program(running, self._effective, shared)
         self._forget_some()
         return program
 
@@ -336,27 +340,32 @@ class Registry:
                 self._programs.move_to_end(app_id)
 
 
-def release_of(stored: StoredRelease, running: Running, default: Limits) -> Release:
+def release_of(stored: StoredRelease, running: Running, limits: Effective) -> Release:
     """The snapshot that calls take, of what the store has."""
     program, facts = running.program, stored.facts
-    limits = _effective(default, tuple(facts.limits_wanted.items()), tuple(stored.limits.items()))
+    held = limits(tuple(facts.limits_wanted.items()), tuple(stored.limits.items()))
     return Release(
         app=App(
             app_id=program.app_id, release_name=stored.name, release_code=stored.code, identity=stored.identity,
             signed_by=stored.signed_by or None,
         ),
-        module_sha256=stored.module_sha256, memory_bytes=growth_bytes(facts.memory_max_pages, limits),
+        module_sha256=stored.module_sha256, memory_bytes=growth_bytes(facts.memory_max_pages, held),
         authority=Authority(requested=stored.requested, granted=stored.grants),
-        limits=limits, program_name=facts.program_name, payee=stored.payee, sector=program.sector,
+        limits=held, program_name=facts.program_name, payee=stored.payee, sector=program.sector,
         reasons=facts.reasons, notices=facts.notices, config=wire.decode(stored.config, CONFIG_BYTES_MAX),
         takes_events=facts.takes_events, lifetime=facts.lifetime, group=_group(stored, running),
     )  # fmt: skip
 
 
-@lru_cache(maxsize=256)
-def _effective(default: Limits, wanted: tuple[tuple[str, int], ...], given: tuple[tuple[str, int], ...]) -> Limits:
-    """Once for all programs of a template."""
-    return effective_limits(dict(wanted), default, dict(given))
+def effective_under(default: Limits) -> Effective:
+    """What holds where the manifest wants something and the operator gives something: found once for all programs of a
+    template."""
+
+    @lru_cache(maxsize=256)
+    def effective(wanted: Named, given: Named) -> Limits:
+        return effective_limits(dict(wanted), default, dict(given))
+
+    return effective
 
 
 def _group(stored: StoredRelease, running: Running) -> str:

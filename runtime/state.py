@@ -25,13 +25,13 @@ from host_api.payment import records, sweep
 from host_api.payment.orders import Order
 from host_api.payment.standing import as_seen
 from host_api.prompts.desk import Desk
-from host_api.store import Store, Transaction
-from host_api.store.key_file import KEY_BYTES, open_key
+from host_api.store import Store, StoreError, Transaction
+from host_api.store.key_file import FOLDER, KEY_BYTES, open_key
 from host_api.user.consent import ConsentStore
 from host_api.user.directory import EmbeddedDirectory
 from runtime import signed_head, sources, verification
 from runtime.backup import MadeBackup, Manifest, back_up, made
-from runtime.errors import UsageError
+from runtime.errors import StartupError, UsageError
 from runtime.journal.entries import LogLine, PastCall, Query
 from runtime.journal.journal import Journal
 from runtime.signed_head import SignedHead
@@ -192,13 +192,29 @@ class StateOperations:
         """Where the audit's chain is now: kept outside, it proves later that nothing was cut off or changed."""
         return self._store.read(audit.head)
 
-    async def signed_head(self) -> SignedHead:
-        """The audit's head, signed with the host's key, which is made with the first. Raises StoreError."""
+    async def audit_key(self) -> str:
+        """The public key that heads of the audit are signed with; '' before the first was signed. Raises
+        StartupError: the key is lost, or not the host's alone."""
         if self._audit_key is None:
-            self._audit_key = await open_key(
+            made = self.directory is not None and (self.directory / FOLDER / signed_head.KEY_PURPOSE).exists()
+            if not made:
+                return ""
+            await self.signed_head()
+        return "" if self._audit_key is None else str(signed_head.public_key(self._audit_key))
+
+    async def signed_head(self) -> SignedHead:
+        """The audit's head, signed with the host's key, which is made with the first. Raises StartupError."""
+        if self._audit_key is None:
+            self._audit_key = await self._open_audit_key()
+        return signed_head.sign(self.audit_head(), self._store.now_us(), self._audit_key)
+
+    async def _open_audit_key(self) -> bytes:
+        try:
+            return await open_key(
                 self._store, self.directory, signed_head.KEY_PURPOSE, lambda: secrets.token_bytes(KEY_BYTES)
             )
-        return signed_head.sign(self.audit_head(), self._store.now_us(), self._audit_key)
+        except StoreError as error:
+            raise StartupError(str(error), code=error.code) from error
 
     def audit_records(self, after: int = 0, limit: int = 100) -> list[tuple[int, str]]:
         """(number, record as JSON) of up to `limit` records after that number; unproved."""

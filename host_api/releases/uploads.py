@@ -63,11 +63,12 @@ def _check_counts(tx: Transaction, developer: str, per_day: int, pending: int) -
             f"{waiting} uploads of the developer wait for a review; uploads_pending is {pending}: wait for one",
             limit="uploads_pending", value=pending, used=waiting, scope="developer",
         )  # fmt: skip
-    today = tx.execute(
-        "SELECT count(*) FROM (SELECT 1 FROM releases WHERE developer = :developer AND uploaded_us > :since"
-        " LIMIT :at_most) counted",
-        {"developer": developer, "since": tx.now_us - DAY_US, "at_most": per_day},
-    )[0][0]
+    today = len(
+        tx.execute(
+            "SELECT 1 FROM releases WHERE developer = :developer AND uploaded_us > :since LIMIT :at_most",
+            {"developer": developer, "since": tx.now_us - DAY_US, "at_most": per_day},
+        )
+    )
     if today >= per_day:
         raise RegistryRefused(
             "uploads_per_day",

@@ -1,7 +1,7 @@
 """A developer's new key, vouched for by the old one.
 
-What lives here: the exact bytes that are signed, and the proof. Signed by both keys (Ed25519, RFC 8032, no pre-hash), so
-that nobody takes over a key that is not theirs:
+What lives here: the exact bytes that are signed, and the proof. Signed by both keys (Ed25519, RFC 8032, no pre-hash),
+so that nobody takes over a key that is not theirs:
     b"hostel key rotation v1" 00
     id of the old key                    16 bytes
     the new public key                   32 bytes

@@ -23,7 +23,9 @@ TEXT_CHARS_MAX = 4096
 NUMBER_CHARS_MAX = 16
 """15 digits and a sign: exact in every reader, also where numbers are doubles."""
 
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{\]}]', re.DOTALL)
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[{\]}]', re.DOTALL)
+"""A string, also one without an end, or a bracket. Possessive: what was read once is not tried again, or a string that
+never ends would be read anew from each of its quotes."""
 
 
 class _Marked:

@@ -36,8 +36,10 @@ def backup(
         A new folder, on the machine that the host runs on.
     """
 
+    whole = to.absolute()
+
     async def make(client: Client) -> BackedUp:
-        return await client.backup(to.absolute(), journal=journal)
+        return await client.backup(whole, journal=journal)
 
     made = ask(state, socket, make)
     if as_json:
@@ -52,10 +54,10 @@ def backups(*, state: State = None, socket: Socket = None, as_json: report.AsJso
     """List the backups that were made, newest first, each with how many erasures came after it: a backup still holds
     whom they erased."""
 
-    async def ask(client: Client) -> list[MadeBackup]:
+    async def read(client: Client) -> list[MadeBackup]:
         return await client.backups()
 
-    found = ask(state, socket, ask)
+    found = ask(state, socket, read)
     if as_json:
         report.show_json([{"made_us": one.made_us, "path": one.path, "head_n": one.head_n,
                            "erasures_since": one.erasures_since} for one in found])  # fmt: skip

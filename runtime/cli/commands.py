@@ -39,6 +39,13 @@ _COMMANDS: Final = {
     ),
     "Operators": (
         ("serve", "serve:serve", "Run the host as a daemon; with --check, say what it would run with."),
+        ("install", "install:install", "Install a bundle on a host that runs, and say what it may do."),
+        ("call", "call:call", "Send one message to an installed program; print its answer as JSON."),
+        ("notify", "call:notify", "Send a notification to an installed program."),
+        ("grant", "install:grant", "Say what a program may do, in the place of what it was granted."),
+        ("limit", "install:limit", "Say what a program may use, where it differs from the host's limits."),
+        ("revoke", "install:revoke", "Take capabilities away from a program, at once and for good."),
+        ("token", "token:token", "Make a token for clients over TCP, and the entry for hostel.toml."),
         ("status", "top:status", "Say how a host does that runs."),
         ("top", "top:top", "Show the busiest programs of a host that runs, once a second."),
         ("logs", "logs:logs", "Print what programs logged, and follow it."),
@@ -99,7 +106,7 @@ _GROUPS: Final = {
     "audit": "Prove, print and read the chain of records over every effect.",
     "ledger": "Prove everything that a host keeps, and look into its accounts.",
     "api": "Look up the methods that programs may call on the host.",
-    "payments": "Answer payments that wait in a state directory, in the place of a front end.",
+    "payments": "Answer payments that wait for their users, in the place of a front end.",
     "consent": "Answer questions for consent, and take consent back, in the place of a front end.",
 }
 """What stands before the last word of a command → what such commands are about."""

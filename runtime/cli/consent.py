@@ -17,7 +17,11 @@ from runtime.cli.front_end import FrontEnd, Whose
 
 
 def list_(
-    *, state: State = None, socket: Socket = None, user: Annotated[str, Parameter(help="Whose consents.")], as_json: report.AsJson = False
+    *,
+    state: State = None,
+    socket: Socket = None,
+    user: Annotated[str, Parameter(help="Whose consents.")],
+    as_json: report.AsJson = False,
 ) -> None:
     """List what a user decided: for which program, which scope, with which words, and until when it holds."""
 
@@ -73,7 +77,9 @@ def pending(*, state: State = None, socket: Socket = None, user: Whose = None, a
     )  # fmt: skip
 
 
-def allow(prompt: str, /, *, state: State = None, socket: Socket = None, yes: Yes = False, as_json: report.AsJson = False) -> None:
+def allow(
+    prompt: str, /, *, state: State = None, socket: Socket = None, yes: Yes = False, as_json: report.AsJson = False
+) -> None:
     """Say yes for the user: shows what is asked for and why, asks, and remembers it with these very words.
 
     Parameters

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from runtime.cli import report
 from runtime.cli.door import Socket, State
-from runtime.cli.registry import at_registry, plain, settled, show, when
+from runtime.cli.registry import at_registry, plain, show, when
 from runtime.cli.words import read_limits
 
 After = Annotated[str, Parameter(help="Only those behind this one: to go on with a list.")]
@@ -46,7 +46,7 @@ def show_(developer: str, /, *, state: State = None, socket: Socket = None, as_j
 
     async def both(registry: Any) -> tuple[Any, Any]:
         developers = registry.developers
-        return await settled(developers.get(developer)), await settled(developers.keys(developer))
+        return await developers.get(developer), await developers.keys(developer)
 
     found, keys = at_registry(state, socket, both)
     if as_json:
@@ -149,7 +149,7 @@ def key_revoke(
         key = await registry.developers.revoke_key(key_id, reason)
         found: list[tuple[str, int, str]] = []
         after = ("", 0)
-        while page := await settled(registry.developers.installed_by_key(key_id, after, 1_000)):
+        while page := await registry.developers.installed_by_key(key_id, after, 1_000):
             found += [(app_id, code, str(status)) for app_id, code, status in page]
             after = found[-1][:2]
         return key, found

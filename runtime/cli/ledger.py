@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from runtime.client import Client
 
 
-def verify(*, state: State = None, socket: Socket = None, head: HeadFile = None, as_json: report.AsJson = False) -> None:
+def verify(
+    *, state: State = None, socket: Socket = None, head: HeadFile = None, as_json: report.AsJson = False
+) -> None:
     """Recompute ledger, payments, events and audit from what they were made of. Ends with 0 only if all of it holds;
     the first difference is named, and with --json the first hundred."""
     found, kept = proved(state, socket, head)

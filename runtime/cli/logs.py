@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from cyclopts import Parameter
 
 from runtime.cli import report
-from runtime.cli.door import Socket, State
+from runtime.cli.door import Socket, State, ask
 from runtime.errors import UsageError
 from runtime.journal.entries import LEVELS, LogLine, PastCall, Query
 
@@ -54,14 +54,14 @@ def logs(
     def show(line: LogLine | None) -> None:
         report.show_line(_as_json(line) if as_json else _line(line))
 
-    async def ask(client: Client) -> None:
+    async def read(client: Client) -> None:
         if follow:
             await client.follow_logs(query, show, limit)
             return
         for line in await client.logs(query, limit):
             show(line)
 
-    ask(state, socket, ask)
+    ask(state, socket, read)
 
 
 def receipts(
@@ -85,10 +85,10 @@ def receipts(
     """
     query = Query(app_id=app, call_id=call, trace_id=trace, since_us=_since_us(since))
 
-    async def ask(client: Client) -> list[PastCall]:
+    async def read(client: Client) -> list[PastCall]:
         return await client.receipts(query, limit)
 
-    found = ask(state, socket, ask)
+    found = ask(state, socket, read)
     if as_json:
         for one in found:
             report.show_line(json.dumps(one.as_dict(), ensure_ascii=False))

@@ -60,7 +60,9 @@ def show(prompt: str, /, *, state: State = None, socket: Socket = None, as_json:
     report.show_table(("payment", ""), rows)
 
 
-def confirm(prompt: str, /, *, state: State = None, socket: Socket = None, yes: Yes = False, as_json: report.AsJson = False) -> None:
+def confirm(
+    prompt: str, /, *, state: State = None, socket: Socket = None, yes: Yes = False, as_json: report.AsJson = False
+) -> None:
     """Say yes for the user: shows payee, amount and subject, asks, and has the payment made.
 
     Limits and grant are looked at once more: as they were when the program asked. A yes that cannot be carried out (too

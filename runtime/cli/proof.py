@@ -60,7 +60,7 @@ async def _check_key(client: Client, signed: SignedHead) -> None:
     from host_api.store.key_file import FOLDER
     from runtime.signed_head import KEY_PURPOSE
 
-    if (await client.signed_head()).public_key != signed.public_key:
+    if await client.audit_key() != str(signed.public_key):
         raise StateDiffers(
             f"the head was signed with {signed.public_key}, which is not the key of this state directory"
             f" ({FOLDER}/{KEY_PURPOSE}): name a head of this host, or find out who changed the key"

@@ -161,7 +161,11 @@ def _read(bundle: Bundle, keyring: Keyring, method: str, params: str | None, opt
         ),
     )  # fmt: skip
     granted(order.grants)
-    check_module(bundle.module, order.settings.caps, effective_limits(bundle.manifest.program.limits, Limits(), limits).memory_bytes)
+    check_module(
+        bundle.module,
+        order.settings.caps,
+        effective_limits(bundle.manifest.program.limits, Limits(), limits).memory_bytes,
+    )
     return order
 
 

@@ -8,15 +8,16 @@ from importlib.metadata import version as installed
 
 from runtime.cli import report
 from runtime.cli.exit_codes import EXIT_CODES
-from runtime.limits import CompileLimits, Limits, ModuleCaps, specs
+from runtime.limits import CompileLimits, DeveloperLimits, Limits, ModuleCaps, specs
 
-_OPTION = {Limits: "--limit", ModuleCaps: "", CompileLimits: "--compile-limit"}
+_OPTION = {Limits: "--limit", DeveloperLimits: "", ModuleCaps: "", CompileLimits: "--compile-limit"}
 _COLUMNS = ("limit", "unit", ">default", ">least", ">most", "scope", "error", "meaning")
 
 
 def limits(*, as_json: report.AsJson = False) -> None:
     """List every limit. Those of a call, program or user are changed with hostel run --limit NAME=VALUE, those of
-    compiling with --compile-limit NAME=VALUE; the caps of modules are the host's."""
+    compiling with --compile-limit NAME=VALUE, those of a developer with hostel developer limits; the caps of modules
+    are the host's."""
     rows = [
         {"name": name, "table": table.__name__, "option": option, "unit": spec.unit, "default": getattr(table(), name),
          "least": spec.least, "most": spec.most, "scope": spec.scope, "error": spec.error, "text": spec.text}

@@ -124,8 +124,9 @@ def heading(told: HostStatus, top: Top | None = None) -> list[str]:
     lines = [
         f"hostel {told.version} · up {duration(told.up_us)} · {now}{' · draining' if told.draining else ''}",
         f"{rates}{figures.calls_in_flight} in flight · {figures.calls_queued} queued · {told.calls_ended:,} calls",
-        f"{figures.programs:,} programs · {figures.sandboxes}/{figures.slots} sandboxes · {figures.prompts_open} prompts"
-        f" · {told.placement}, jail {figures.sandbox_level} · {mib(told.resident_bytes)} MiB",
+        f"{figures.programs:,} programs · {figures.sandboxes}/{figures.slots} sandboxes"
+        f" · {figures.prompts_open} prompts · {told.placement}, jail {figures.sandbox_level}"
+        f" · {mib(told.resident_bytes)} MiB",
         f"store: {told.writes:,} writes in {told.commits:,} commits",
     ]
     if journal is not None:

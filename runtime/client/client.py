@@ -217,6 +217,10 @@ class Client(ClientUpkeep):
         """See `Host.audit_head`."""
         return (await self._link.request(proof.AUDIT_HEAD, proof.AUDIT_HEAD.params())).head
 
+    async def audit_key(self) -> str:
+        """See `Host.audit_key`."""
+        return (await self._link.request(proof.AUDIT_KEY, proof.AUDIT_KEY.params())).public_key
+
     async def signed_head(self) -> SignedHead:
         """See `Host.signed_head`; the signature is checked."""
         told = await self._link.request(proof.SIGNED_HEAD, proof.SIGNED_HEAD.params())

@@ -30,6 +30,11 @@ class SignedHeadTold(Result, frozen=True, kw_only=True):
     signature: str
 
 
+class KeyTold(Result, frozen=True, kw_only=True):
+    public_key: str
+    """`ed25519:` and base64url; '' before the first head was signed."""
+
+
 class AuditRecords(ControlParams, frozen=True, kw_only=True):
     after: _Number = 0
     """Only records with a higher number."""
@@ -91,6 +96,11 @@ SIGNED_HEAD: Final = ControlMethod(
     answer={"format": "hostel audit head 1", "n": 12, "hash": "00" * 32, "at_us": 1_800_000_000_000_000,
             "public_key": "ed25519:" + "00" * 32, "signature": "00" * 64},
 )  # fmt: skip
+AUDIT_KEY: Final = ControlMethod(
+    name="audit_key", role=Role.AUDITOR, params=Nothing, result=KeyTold, effect=False,
+    summary="The public key that heads of the audit are signed with.", example={},
+    answer={"public_key": "ed25519:" + "A" * 43},
+)  # fmt: skip
 AUDIT_RECORDS: Final = ControlMethod(
     name="audit_records", role=Role.AUDITOR, params=AuditRecords, result=AuditPage, effect=False, waits=False,
     summary="Records of the audit, in their order, page by page; `verify` proves them.",
@@ -112,4 +122,4 @@ STATISTICS: Final = ControlMethod(
     }},
 )  # fmt: skip
 
-METHODS: Final = (AUDIT_HEAD, SIGNED_HEAD, AUDIT_RECORDS, VERIFY, STATISTICS)
+METHODS: Final = (AUDIT_HEAD, SIGNED_HEAD, AUDIT_KEY, AUDIT_RECORDS, VERIFY, STATISTICS)

@@ -22,7 +22,7 @@ from runtime.daemon.config import Config
 from runtime.daemon.doors import Door, Opened
 from runtime.daemon.figures import figures
 from runtime.daemon.reload import Reload
-from runtime.daemon.systemd import ServiceManager
+from runtime.daemon.systemd import Supervisor
 from runtime.errors import StartupError
 from runtime.host import Host
 from runtime.log import logger
@@ -46,7 +46,7 @@ async def run(
     """
     _check_platform()
     _raise_open_files()
-    manager, life = ServiceManager(), _Life()
+    manager, life = Supervisor(), _Life()
     with trio.open_signal_receiver(*SIGNALS) as signals:
         async with (
             Host.open(config.service.state, keyring=_keyring(config), settings=config.host) as host,
@@ -105,14 +105,14 @@ async def _drain(host: Host, doors: Sequence[Opened], seconds: float, life: _Lif
     _log.info("drained", calls_in_flight_before=waiting, calls_in_flight=host.statistics().calls_in_flight)
 
 
-async def _keep_alive(manager: ServiceManager, every_s: float) -> None:
+async def _keep_alive(manager: Supervisor, every_s: float) -> None:
     """From the loop itself: where it does not turn any more, nothing is sent, and the process is killed."""
     while True:
         manager.alive()
         await trio.sleep(every_s)
 
 
-def _tell_ready(host: Host, manager: ServiceManager, listening: Sequence[str]) -> None:
+def _tell_ready(host: Host, manager: Supervisor, listening: Sequence[str]) -> None:
     told = host.statistics()
     _log.info(
         "ready", listening=list(listening), process=os.getpid(), ticker=told.ticker, sandbox_level=told.sandbox_level

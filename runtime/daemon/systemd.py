@@ -14,7 +14,7 @@ from runtime.log import logger
 _log = logger("systemd")
 
 
-class ServiceManager:
+class Supervisor:
     """Whoever started this process. `watchdog_s`: how often it wants to hear `alive`; None: never."""
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:

@@ -41,8 +41,8 @@ _decode_told = msgspec.json.Decoder(tuple[str, dict[str, str | int]]).decode
 class Flight:
     """One job in the worker placement: waiting for a slot, in a worker, or over there with services still to finish."""
 
-    __slots__ = ("_done", "_given_up", "_refused", "_serial", "_serving", "began", "cut_at", "host", "job", "link", "log_left",
-                 "number", "over", "own_calls", "replied_bytes", "scopes", "served_us", "told", "usage",
+    __slots__ = ("_done", "_given_up", "_refused", "_serial", "_serving", "began", "cut_at", "host", "job", "link",
+                 "log_left", "number", "over", "own_calls", "replied_bytes", "scopes", "served_us", "told", "usage",
                  "verdict")  # fmt: skip
 
     def __init__(self, job: Job, host: CallHost, usage: Usage, done: Callable[[Outcome], None]) -> None:

@@ -40,16 +40,14 @@ class Outbox(trio.abc.Instrument):
         """Called by trio at the end of each turn. May start nothing: the loop is about to sleep."""
         if self.before_send is not None:
             self.before_send()
-        if self._parts and not self._unsent:
-            self.flush()
-            if self._unsent:
-                self._token.run_sync_soon(self._wait_for_room)
+        if self._parts and not self._unsent and not self._flush():
+            self._token.run_sync_soon(self._wait_for_room)
 
-    def flush(self) -> None:
-        """Offers the socket all there is, once."""
+    def _flush(self) -> bool:
+        """Offers the socket all there is, once. False: it has no room for some of it."""
         if not self.open:
             self._parts.clear()
-            return
+            return True
         parts, self._parts = self._parts, []
         data = b"".join((self._unsent, *parts)) if self._unsent or len(parts) != 1 else parts[0]
         self._unsent = b""
@@ -59,7 +57,7 @@ class Outbox(trio.abc.Instrument):
             sent = 0
         except OSError:  # the other side is gone: who reads from it finds out
             self.close()
-            return
+            return True
         self.sent_bytes += sent
         self.backlog -= sent
         if sent < len(data):
@@ -67,6 +65,7 @@ class Outbox(trio.abc.Instrument):
         elif self._empty is not None:
             self._token.run_sync_soon(self._empty.set)
             self._empty = None
+        return sent == len(data)
 
     def _wait_for_room(self) -> None:
         if self.open and self._unsent:
@@ -86,7 +85,7 @@ class Outbox(trio.abc.Instrument):
                 await trio.lowlevel.wait_writable(self._link)
             except trio.ClosedResourceError:
                 return
-            self.flush()
+            self._flush()
 
     def close(self) -> None:
         """Drops what was not sent. May be called again."""

@@ -94,7 +94,10 @@ class Station:
         try:
             while not self._closing.is_set():
                 began = trio.current_time()
-                await self._live()
+                try:
+                    await self._live()
+                except Exception as error:  # a bug of ours: of this worker alone
+                    _log.error("a worker's station failed", group=self._group, exc_info=error)
                 if not self._closing.is_set():
                     await self._back_off(trio.current_time() - began)
         finally:

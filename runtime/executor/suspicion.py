@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Collection
 from typing import Final
 
-PROGRAMS_MOST: Final = 10_000
+PROGRAMS_MOST: Final = 1_000
 
 
 class Suspicion:

@@ -7,6 +7,7 @@ the socket is worker_link.py's.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import mmap
 import os
@@ -32,6 +33,7 @@ _SOCKET_BYTES: Final = 1024 * KIB
 _PAGE: Final = mmap.PAGESIZE
 
 
+@functools.cache
 def _roots() -> tuple[str, ...]:
     """Where the packages that a worker imports lie: all it may see until it is jailed."""
     found = (importlib.util.find_spec(name) for name in _NEEDED)

@@ -120,7 +120,7 @@ class Sandbox:
         cancelled. `kept`: the fiber's store is that of a call that completed, to be used as it is."""
         fiber, module = self.fiber, self.module
         if not self._share.goes_on():
-            await self._take_turn()
+            await self._next_pass()
         self._began = billed_ns()
         if module.reads_clock:
             self.resumed_us = self._now_us()
@@ -265,6 +265,16 @@ class Sandbox:
             self._turn = Turn(self._share)
         await self._turn.take()
 
+    async def _next_pass(self) -> None:
+        """Where nobody else wants the place, those that the loop had no time for go on together in its next pass: one
+        turn for each would make a pass of each."""
+        share = self._share
+        while not share.goes_on():
+            if share.turns.is_wanted_beside(share):
+                await self._take_turn()
+                return
+            await trio.lowlevel.checkpoint()
+
     def _give_turn(self) -> None:
         if self._turn is not None:
             self._turn.give()
@@ -330,7 +340,7 @@ class Sandbox:
             with self.host.deadline.scope():
                 answer = await awaited
                 if not share.goes_on():
-                    await self._take_turn()
+                    await self._next_pass()
                 return answer
             raise over_deadline(self.limits)
         finally:

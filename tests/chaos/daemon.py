@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -23,18 +23,20 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 PATIENCE_S: Final = 60.0
 SERVE: Final = (sys.executable, "-m", "runtime.cli", "serve")
 HOSTEL: Final = (sys.executable, "-m", "runtime.cli")
-_CONFIG: Final = "[host]\nallow_unsigned = true\nhttp = {http}\n[http]\nport = 0\n[workers]\ncount = 2\n{more}"
+_SECTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "host": {"allow_unsigned": True, "http": False}, "http": {"port": 0}, "workers": {"count": 2},
+}  # fmt: skip
 
 
 class Daemon:
     """One state directory, and the daemon on it while there is one."""
 
-    def __init__(self, folder: Path, *, http: bool = False, more: str = "", command: Sequence[str] = SERVE) -> None:
-        """`more`: lines of the configuration, which begin in its section [workers]."""
+    def __init__(self, folder: Path, *, command: Sequence[str] = SERVE, **sections: Mapping[str, Any]) -> None:
+        """`sections` of its configuration, instead of or besides `_SECTIONS`, key by key."""
         self.state, self._folder, self._command = folder / "state", folder, command
         self.state.mkdir(mode=0o700)
         self._config = folder / "hostel.toml"
-        self._config.write_text(_CONFIG.format(http=str(http).lower(), more=more))
+        self._config.write_text(_as_toml(sections))
         self.process: trio.Process
         self.up = trio.Event()
         """It has said that it is ready, and was not ended since."""
@@ -80,7 +82,7 @@ class Daemon:
 
     # ---- its processes -----------------------------------------------------------------------------------------------
     def workers(self) -> list[int]:
-        return [pid for pid in children(self.process.pid) if b"worker_process" in _told(pid, "cmdline")]
+        return [pid for pid in children(self.process.pid) if b'"keep_resident_bytes"' in _told(pid, "cmdline")]
 
     def pss_bytes(self) -> int:
         """Memory of the daemon's own process; what it shares is counted in parts."""
@@ -129,6 +131,14 @@ async def until(holds: Callable[[], bool], patience_s: float = PATIENCE_S) -> No
     with trio.fail_after(patience_s):
         while not holds():  # noqa: ASYNC110
             await trio.sleep(0.005)
+
+
+def _as_toml(sections: Mapping[str, Mapping[str, Any]]) -> str:
+    lines = []
+    for name in {**_SECTIONS, **sections}:
+        keys = {**_SECTIONS.get(name, {}), **sections.get(name, {})}
+        lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in keys.items())]
+    return "\n".join(lines)
 
 
 async def hostel(*words: str) -> str:

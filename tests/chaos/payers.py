@@ -128,7 +128,12 @@ class Payer:
         if replayed:
             order = await ask("query", order_id=order_id)
         while order["status"] in ("pending", "confirming"):
-            order = await ask("request", order_id=order_id, wait_ms=WAIT_MS)
+            try:
+                order = await ask("request", order_id=order_id, wait_ms=WAIT_MS)
+            except GuestFailed as error:  # the user's answer came while nobody waited for it
+                if error.details["error"]["code"] != "invalid_state":
+                    raise
+                order = await ask("query", order_id=order_id)
         if order["status"] == "authorized":
             order = await ask("capture", key=f"p{number}", order_id=order_id)
         if order["status"] != "succeeded":

@@ -26,12 +26,12 @@ class Crowd:
     """Calls that take a while, and how they ended."""
 
     def __init__(self, client: Client, app: str) -> None:
-        self._client, self._app = client, app
+        self._client, self.app = client, app
         self.endings: Counter[str] = Counter()
 
     async def call(self, ms: int) -> None:
         try:
-            await self._client.call(self._app, "session.sleep", {"ms": ms}, user="alice")
+            await self._client.call(self.app, "session.sleep", {"ms": ms}, user="alice")
             self.endings["answer"] += 1
         except HostelError as error:
             self.endings[error.code] += 1
@@ -46,7 +46,7 @@ class Crowd:
 
 
 async def installed(client: Client) -> Crowd:
-    app = await client.install(guests.archive("slow", guests.forward()), limits=guests.UNRATED)
+    app = await client.install(guests.archive("slow", guests.forward(), asks=()), limits=guests.UNRATED)
     return Crowd(client, app.app_id)
 
 
@@ -58,13 +58,13 @@ async def told_to_stop(daemon: Daemon) -> None:
 @pytest.mark.slow
 async def test_calls_in_flight_end_and_new_ones_are_refused(tmp_path: Path) -> None:
     async with serving(tmp_path) as daemon, daemon.client() as client, daemon.client() as other:
-        held, busy = await installed(client), None
+        held = await installed(client)
+        busy = Crowd(other, held.app)
         async with trio.open_nursery() as nursery:
             for _ in range(AT_ONCE):
                 nursery.start_soon(held.call, HELD_MS)
             while await held.in_flight() < AT_ONCE:
                 await trio.sleep(0.005)
-            busy = Crowd(other, held._app)
             nursery.start_soon(busy.call_on)
             await until(lambda: busy.endings["answer"] > 0)
             await told_to_stop(daemon)

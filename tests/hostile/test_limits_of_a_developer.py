@@ -79,7 +79,7 @@ async def test_calls_and_memory_at_once_are_counted_together(limits: dict[str, i
             for app in (APPS[0], APPS[0], APPS[1]):
                 nursery.start_soon(call, app)
             while not host.statistics().calls_queued:
-                await trio.sleep(0.001)
+                await trio.lowlevel.checkpoint()
             assert host.statistics().calls_in_flight == 2
         assert sorted(ended) == [APPS[0], APPS[0], APPS[1]]
         assert host.statistics().calls_queued == 0

@@ -57,9 +57,10 @@ VALID: Mapping[str, Row] = {
     "assets": {"sha256": b"b" * 32, "bytes": 2, "content": b"ab"},
     "asset_lists": {"list_sha256": b"l" * 32, "path": "q", "sha256": b"a" * 32},
     "releases": {
-        "app_id": "shop", "code": 2, "name": "2", "status": "approved", "identity": H32, "developer": "", "signed_by": "",
-        "module_sha256": b"m" * 32, "assets_sha256": H32, "reviewed": 1, "payee": "", "uploaded_us": 1, "decided_us": 1,
-        "ended_us": 0, "reason": "", "facts": "{}", "grants": "{}", "limits": "{}", "config": b"", "report": "{}",
+        "app_id": "shop", "code": 2, "name": "2", "status": "approved", "identity": H32, "developer": "",
+        "signed_by": "", "module_sha256": b"m" * 32, "assets_sha256": H32, "reviewed": 1, "payee": "",
+        "uploaded_us": 1, "decided_us": 1, "ended_us": 0,
+        "reason": "", "facts": "{}", "grants": "{}", "limits": "{}", "config": b"", "report": "{}",
     },
     "programs": {
         "app_id": "taxi", "current_code": 3, "candidate_code": 4, "stage": "gray", "share": 5, "min_code": 3,

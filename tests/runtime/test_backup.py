@@ -24,6 +24,10 @@ from runtime.errors import StartupError, UsageError
 from runtime.testing import VirtualClock
 
 
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
 async def deposit(store: Store, n: int) -> None:
     money = Money(amount=100, currency="CNY")
     await store.write(
@@ -87,12 +91,17 @@ async def test_under_load_nothing_that_was_acknowledged_before_it_began_is_missi
                 await deposit(store, task * 1_000_000 + n)
                 acknowledged, n = acknowledged + 1, n + 1
 
+        async def more_than(count: int) -> None:
+            while True:
+                if acknowledged >= count:
+                    return
+                await trio.sleep(0.01)
+
         async with trio.open_nursery() as nursery:
             for task in range(16):
                 nursery.start_soon(pay, task)
             for n in range(3):
-                while acknowledged < 200 * (n + 1):
-                    await trio.sleep(0.01)
+                await more_than(200 * (n + 1))
                 before = acknowledged
                 await back_up(store, state, tmp_path / f"copy{n}", journal=False)
                 await restore(tmp_path / f"copy{n}", tmp_path / f"new{n}", VirtualClock())
@@ -112,7 +121,7 @@ async def test_nothing_is_left_of_one_that_could_not_be_made(tmp_path: Path) -> 
             scope.cancel()
             await back_up(store, tmp_path / "state", tmp_path / "other", journal=False)
         assert store.read(made) == []
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "state"]
+    assert names_in(tmp_path) == ["copy", "state"]
 
 
 async def test_an_erasure_afterwards_is_told_with_the_backups_it_concerns(tmp_path: Path) -> None:
@@ -172,7 +181,20 @@ def linked(copy: Path) -> None:
         (edited(lambda told: told["head"].update(n=1)), "signature does not fit"),
         (other_key, "key"),
     ],
-    ids=["flipped", "missing", "link", "empty", "deep", "newer", "up", "up in keys", "twice", "no store", "head", "key"],
+    ids=[
+        "flipped",
+        "missing",
+        "link",
+        "empty",
+        "deep",
+        "newer",
+        "up",
+        "up_in_keys",
+        "twice",
+        "no_store",
+        "head",
+        "key",
+    ],
 )
 async def test_what_is_not_whole_is_refused_and_nothing_is_left(
     tmp_path: Path, copy: Path, damage: Callable[[Path], None], told: str
@@ -180,7 +202,7 @@ async def test_what_is_not_whole_is_refused_and_nothing_is_left(
     damage(copy)
     with pytest.raises((BackupRefused, StartupError), match=told):
         await restore(copy, tmp_path / "new", VirtualClock())
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "state"]
+    assert names_in(tmp_path) == ["copy", "state"]
 
 
 async def test_a_state_that_does_not_hold_together_is_not_restored(tmp_path: Path) -> None:

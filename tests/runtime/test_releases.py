@@ -14,6 +14,7 @@ from runtime import BundleError, Ending, Host, NotInstalled, SignatureError, Sig
 from runtime.bundle import Keyring, TrustedKey
 from runtime.bundle.rotation import rotation_message
 from runtime.errors import CallRevoked, ProgramUnavailable
+from runtime.program_changes import Quarantine
 from tests.runtime.ladder import ANN, APP, BOB, Platform, open_platform, packed, signed, unsigned
 
 USERS = [f"user-{number}" for number in range(400)]
@@ -188,7 +189,7 @@ async def test_the_kill_switch_ends_what_runs_and_holds_through_a_restart(tmp_pa
         async with trio.open_nursery() as nursery:
             nursery.start_soon(spin)
             while not host.statistics().calls_in_flight:
-                await trio.sleep(0.001)
+                await trio.lowlevel.checkpoint()
             await host.releases.kill(APP, "it steals")
         assert ended == [Ending.REVOKED]
         await _stopped(platform, "killed")
@@ -321,3 +322,15 @@ async def test_a_module_whose_artifact_is_gone_is_compiled_from_the_store(tmp_pa
             artifact.unlink()
     async with open_platform(state) as platform:
         assert await platform.says() == "v001"
+
+
+async def test_a_program_that_an_executor_tells_of_is_quarantined(platform: Platform) -> None:
+    await platform.full(1)
+    host = platform.host
+    async with trio.open_nursery() as nursery:
+        told = Quarantine(nursery, lambda: "incident")
+        told.changes = host._changes  # type: ignore[assignment]
+        told(APP, "it killed three workers: " + "x" * 500)
+        told("org.example.none", "not here any more")
+    assert len(host.program(APP).quarantined) == 200
+    await _stopped(platform, "quarantined")

@@ -81,6 +81,7 @@ class StateAnswers:
             Answer(users.ERASE, self.erase_user),
             Answer(proof.AUDIT_HEAD, self.audit_head),
             Answer(proof.SIGNED_HEAD, self.signed_head),
+            Answer(proof.AUDIT_KEY, self.audit_key),
             Answer(proof.AUDIT_RECORDS, self.audit_records),
             Answer(proof.VERIFY, self.verify),
         )
@@ -172,6 +173,9 @@ class StateAnswers:
     async def signed_head(self, _: Any) -> proof.SignedHeadTold:
         signed = await self._state.signed_head()
         return proof.SignedHeadTold(**signed.as_dict())  # type: ignore[arg-type]
+
+    async def audit_key(self, _: Any) -> proof.KeyTold:
+        return proof.KeyTold(public_key=await self._state.audit_key())
 
     def audit_records(self, asked: proof.AuditRecords) -> proof.AuditPage:
         records = self._state.audit_records(asked.after, asked.limit)

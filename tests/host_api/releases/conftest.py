@@ -19,8 +19,8 @@ T = TypeVar("T")
 APP = "org.example.shop"
 NOTHING = Given(grants={}, limits={}, config=b"\x80", payee="Shop")
 FACTS = Facts(
-    program_name="Shop", reasons={}, notices={}, requested={"storage": {}, "payment": {}}, required=(), limits_wanted={},
-    memory_max_pages=None,
+    program_name="Shop", reasons={}, notices={}, requested={"storage": {}, "payment": {}}, required=(),
+    limits_wanted={}, memory_max_pages=None,
 )  # fmt: skip
 
 

@@ -203,8 +203,11 @@ async def test_what_a_revoked_key_signed_goes_no_further_and_stays_where_it_is(r
 
 @pytest.mark.parametrize(
     ("users", "taken"),
-    [(["a"], True), ([f"u{n}" for n in range(TRIAL_USERS_MAX)], True), ([f"u{n}" for n in range(TRIAL_USERS_MAX + 1)], False),
-     ([], False), ([""], False), (["x" * 256], True), (["x" * 257], False), (["erased:1"], False)],
+    [
+        (["a"], True), ([f"u{n}" for n in range(TRIAL_USERS_MAX)], True),
+        ([f"u{n}" for n in range(TRIAL_USERS_MAX + 1)], False), ([], False), ([""], False), (["x" * 256], True),
+        (["x" * 257], False), (["erased:1"], False),
+    ],
 )  # fmt: skip
 async def test_a_trial_has_named_users(registry: Registry, users: list[str], taken: bool) -> None:
     await approved(registry, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -9,8 +10,12 @@ from typing import Any
 import pytest
 
 from host_api.erasure import export, program, user
+from host_api.events import delivery
 from host_api.notify import notices
 from host_api.prompts import records
+from host_api.releases import contents, developers, uploads
+from host_api.releases import records as releases
+from host_api.releases.transitions import RegistryRefused
 from host_api.store import Store, Transaction, open_store
 from host_api.store.protocol import Bindings, Row
 from runtime.testing import VirtualClock
@@ -27,8 +32,24 @@ READS: dict[str, Callable[[Transaction], object]] = {
     "orders of a user": lambda tx: user._blank_orders(tx, "erased:0", 10, str, user.START),
     "deleted of a program": lambda tx: program._delete(tx, "app", 10),
     "orders of a program": lambda tx: program._blank_orders(tx, "app", 10, str, ""),
+    "a program with all that its calls need": lambda tx: releases.running(tx, "app"),
+    "what a program may do": lambda tx: releases._authority(tx, "app", 1),
+    "a program's standing": lambda tx: releases.statuses(tx, "", 10),
+    "releases of a program": lambda tx: releases.releases_of(tx, "app", 0, 10),
+    "uploads that wait": lambda tx: releases.submitted(tx, 10),
+    "releases by a key": lambda tx: releases.releases_by_key(tx, "k" * 32, ("", 0), 10),
+    "uploads of a developer": lambda tx: uploads._check_counts(tx, "ann", 10, 10),
+    "a developer by name or id": lambda tx: find_developer(tx),
+    "developers": lambda tx: developers.listed(tx, "", 10),
+    "what releases are made of": lambda tx: contents.drop_unused(tx, bytes(32), bytes(32)),
+    "programs with events that are due": lambda tx: delivery.programs_due(tx, "", 10),
     "events of a program": lambda tx: program._erase_events(tx, "app", 10, program.START),
 }
+
+
+def find_developer(tx: Transaction) -> None:
+    with contextlib.suppress(RegistryRefused):
+        developers.get(tx, "Ann")
 
 
 class Explained:

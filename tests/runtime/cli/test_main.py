@@ -65,7 +65,7 @@ def test_every_command_explains_itself_and_takes_json(cli: Cli, name: list[str])
 
 def test_a_paragraph_of_help_is_broken_by_the_page_alone(cli: Cli) -> None:
     lines = cli("payments", "list", "--help").out.splitlines()
-    (begun,) = [number for number, line in enumerate(lines) if line.startswith("The prompts are those")]
+    (begun,) = [number for number, line in enumerate(lines) if line.startswith("Of a host that runs")]
     assert len(lines[begun]) > 60 and len(lines[begun + 1].split()) > 4
 
 

@@ -20,7 +20,7 @@ from tests.console import HANG_S, command, environment, hostel
 from tests.hostile.guests import Script, bundle, scripted
 from tests.runtime.cli.conftest import Cli
 
-CONFIG = "[host]\nallow_unsigned = true\n[http]\nport = 0\n[workers]\ncount = 1\nrequire = \"none\"\n"
+CONFIG = '[host]\nallow_unsigned = true\n[http]\nport = 0\n[workers]\ncount = 1\nrequire = "none"\n'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

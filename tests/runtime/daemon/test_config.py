@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ def problems(text: str) -> list[str]:
 
 def test_an_empty_file_gives_the_defaults_everywhere() -> None:
     assert all(one.value == one.default for one in settings(parse("")))
-    assert parse("").host.journal is not None and parse("").host.metrics is not None and parse("").host.workers is not None
+    host = parse("").host
+    assert host.journal is not None and host.metrics is not None and host.workers is not None
 
 
 def test_the_example_is_fresh_and_gives_the_defaults() -> None:
@@ -34,7 +36,7 @@ def test_the_example_is_fresh_and_gives_the_defaults() -> None:
 def test_the_example_says_what_each_key_means() -> None:
     lines = example().splitlines()
     silent = [
-        line for before, line in zip(lines, lines[1:], strict=False)
+        line for before, line in pairwise(lines)
         if (" = " in line or line.endswith(" =")) and not line.startswith("# [") and not before.startswith("# ")
     ]  # fmt: skip
     assert silent == []
@@ -84,7 +86,8 @@ def test_what_is_wrong_is_said_with_the_key_and_the_cure(text: str, told: str) -
 
 def test_every_problem_is_said_at_once() -> None:
     told = problems(
-        "[limts]\n[limits]\ncpu_us = 1\nwall_ms = 0\nhost_calls = -1\n[http]\nport = 70_000\nbody_s = 0\n[host]\nslot = 1\n"
+        "[limts]\n[limits]\ncpu_us = 1\nwall_ms = 0\nhost_calls = -1\n[http]\nport = 70_000\nbody_s = 0\n"
+        "[host]\nslot = 1\n"
     )
     assert len(told) == 7
     assert sum("[limits]" in one for one in told) == 3 and sum("[http]" in one for one in told) == 2

@@ -21,7 +21,7 @@ from runtime.client import Client
 from runtime.daemon.config import Config, parse
 from runtime.daemon.doors import control_door, http_door
 from runtime.daemon.serve import run
-from runtime.daemon.systemd import ServiceManager
+from runtime.daemon.systemd import Supervisor
 from runtime.errors import StartupError
 from runtime.journal.entries import Query
 from tests.runtime.test_host import ECHO, bundle
@@ -140,7 +140,9 @@ async def test_a_reload_changes_what_can_change_and_is_audited(tmp_path: Path) -
     new = config(tmp_path, "[limits]\ncpu_us = 70_000\n[retention]\nlogs_days = 2\n[metrics]\nprograms = 3\n")
     async with served(tmp_path, read_again=lambda: new) as host:
         tell(signal.SIGHUP)
+        app = await host.install(bundle(ECHO.format(name="name")))
         await until(lambda: host.settings.limits.cpu_us == 70_000)
+        assert host._registry.find(app)[1].limits.cpu_us == 70_000
         assert host.settings.journal is not None and host.settings.journal.logs_days == 2
         told = [json.loads(text) for _, text in host.audit_records(limit=100)]
         changed = [one for one in told if one["effect"] == "host.setting_changed"]
@@ -196,12 +198,12 @@ async def test_the_service_manager_hears_ready_alive_and_stopping(
 
 
 def test_where_nobody_listens_nothing_is_said(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
-    ServiceManager({}).ready("x")
+    Supervisor({}).ready("x")
     assert caplog.records == []
-    ServiceManager({"NOTIFY_SOCKET": str(tmp_path / "nowhere")}).ready("x")
+    Supervisor({"NOTIFY_SOCKET": str(tmp_path / "nowhere")}).ready("x")
     assert "not told" in caplog.text
     for usec, pid, wanted in (("2000000", "", 1.0), ("2000000", "1", None), ("x", "", None), ("", "", None)):
-        assert ServiceManager({"WATCHDOG_USEC": usec, "WATCHDOG_PID": pid}).watchdog_s == wanted
+        assert Supervisor({"WATCHDOG_USEC": usec, "WATCHDOG_PID": pid}).watchdog_s == wanted
 
 
 async def test_every_record_of_the_audit_still_follows(tmp_path: Path) -> None:

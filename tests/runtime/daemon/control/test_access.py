@@ -30,8 +30,8 @@ _CALLER = """
     consents.of_user consents.revoke notices.pending notices.take front_end.issue_token front_end.end_sessions
 """
 _AUDITOR = """
-    balance balances audit_head signed_head audit_records verify statistics status top program programs receipts
-    backups releases.list releases.show releases.submitted developers.get developers.list developers.keys
+    balance balances audit_head audit_key signed_head audit_records verify statistics status top program programs
+    receipts backups releases.list releases.show releases.submitted developers.get developers.list developers.keys
     developers.installed_by_key
 """
 ROLES = {Role.CALLER: _CALLER.split(), Role.AUDITOR: _AUDITOR.split()}

@@ -174,3 +174,13 @@ async def test_what_is_being_answered_is_answered_before_the_server_ends(drain_s
             with pytest.raises(OSError):
                 await door.connect()
     assert [answer.status for answer in answers] == ([200] if is_answered else [])
+
+
+async def test_tokens_and_their_end_survive_a_restart(tmp_path: Path) -> None:
+    async with open_door(state=tmp_path) as door:
+        good, ended = door.token("alice"), door.token("bob")
+        await door.host.front_end.end_sessions("bob")
+        door.clock.advance(us=1)
+    async with open_door(state=tmp_path) as door:
+        assert (await door.ask("GET", "/v1/wallet/CNY", token=good)).status == 200
+        assert (await door.ask("GET", "/v1/wallet/CNY", token=ended)).code == "token_invalid"
