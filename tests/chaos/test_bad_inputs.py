@@ -30,7 +30,9 @@ EACH_MOST = 16 << 10
 KEPT_MOST = 16 * MIB + CROWD * (4 << 10)
 """What may be left when all of them are gone: memory that Python keeps for the next ones."""
 SLOW_S = 2.0
-"""No honest call takes as long."""
+"""No honest call takes as long. When a crowd goes, all of its connections end in one turn of the loop."""
+QUEUED_S = SLOW_S + CROWD / 1_000
+"""No honest request takes as long: it is let in after whoever came before it, some thousand of them a second."""
 _SILENT = """
 import resource, socket, sys
 _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -70,6 +72,12 @@ class Honest:
             self.slowest_request_s = max(self.slowest_request_s, trio.current_time() - began)
             await trio.sleep(0.02)  # as above
 
+    def told(self) -> str:
+        return (
+            f"{self.calls} calls, slowest {self.slowest_call_s * 1e3:.0f} ms;"
+            f" {self.requests} requests, slowest {self.slowest_request_s * 1e3:.0f} ms"
+        )
+
     async def go_on(self) -> None:
         """Both have been answered again."""
         calls, requests = self.calls, self.requests
@@ -94,17 +102,15 @@ async def test_the_daemon_bears_hostile_clients(tmp_path: Path) -> None:
             for meet in (bytes_that_are_nothing, too_long, half_closed, slow_writers):
                 await meet(daemon, port)
                 await honest.go_on()
-                print(f"\n{meet.__name__}: {(daemon.pss_bytes() - before) / MIB:+.1f} MiB", end="")
+                print(f"\n{meet.__name__}: {(daemon.pss_bytes() - before) / MIB:+.1f} MiB; {honest.told()}", end="")
             await a_crowd(daemon, str(daemon.socket), honest)
             await a_crowd(daemon, str(port), honest)
             after = daemon.pss_bytes()
             nursery.cancel_scope.cancel()
-        print(f"\n{before / MIB:.0f} MiB before, {after / MIB:.0f} after; "
-              f"{honest.calls} calls, slowest {honest.slowest_call_s * 1e3:.0f} ms; "
-              f"{honest.requests} requests, slowest {honest.slowest_request_s * 1e3:.0f} ms")  # fmt: skip
+        print(f"\n{before / MIB:.0f} MiB before, {after / MIB:.0f} after")
         assert after - before < KEPT_MOST
         assert honest.slowest_call_s < SLOW_S
-        assert honest.slowest_request_s < SLOW_S
+        assert honest.slowest_request_s < QUEUED_S
         assert "Traceback" not in daemon.said() and "fault" not in daemon.said()
 
 
@@ -177,7 +183,7 @@ async def a_crowd(daemon: Daemon, where: str, honest: Honest) -> None:
             await process.stdout.receive_some()
         await honest.go_on()
         cost = daemon.pss_bytes() - before
-        print(f"\n{CROWD} that say nothing at {where.rpartition('/')[2]}: {cost / MIB:+.1f} MiB", end="")
+        print(f"\n{CROWD} silent at {where.rpartition('/')[2]}: {cost / MIB:+.1f} MiB; {honest.told()}", end="")
         assert cost < CROWD * EACH_MOST
     finally:
         with trio.CancelScope(shield=True):
@@ -186,6 +192,7 @@ async def a_crowd(daemon: Daemon, where: str, honest: Honest) -> None:
             await process.stdin.aclose()
             await process.stdout.aclose()
     await honest.go_on()
+    print(f"; when it is gone: {honest.told()}", end="")
 
 
 # ---- connections -----------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -155,14 +156,20 @@ def test_the_examples_of_the_readme_run(begun_with: str) -> None:
 
 def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
     blocks = [text for text in re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL) if "hostel" in text]
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     commands = "".join(blocks)
     for name in re.findall(r"sample_programs/\S+", commands):
         assert (ROOT / name).exists()
-    typed = commands.replace("sample_programs/", f"{ROOT}/sample_programs/")
-    hostel = f'hostel() {{ "{sys.executable}" -m runtime.cli "$@"; }}'
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    (tmp_path / "hostel.toml").write_text(f"[http]\nport = {port}\n[workers]\ncount = 1\n")
+    typed = commands.replace("sample_programs/", f"{ROOT}/sample_programs/").replace("8080", port)
+    hostel = tmp_path / "bin" / "hostel"
+    hostel.parent.mkdir()
+    hostel.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m runtime.cli "$@"\n')
+    hostel.chmod(0o755)
     done = subprocess.run(
-        ["sh", "-ec", f"{hostel}\n{typed}"], cwd=tmp_path, capture_output=True, text=True, timeout=120,
-        env={"PYTHONPATH": str(ROOT), "HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
+        ["sh", "-ec", typed], cwd=tmp_path, capture_output=True, text=True, timeout=120,
+        env={"PYTHONPATH": str(ROOT), "HOME": str(tmp_path), "PATH": f"{hostel.parent}:/usr/bin:/bin"},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
