@@ -93,27 +93,14 @@ async def open_parts(
         store, pairwise, front_ends = await _open_store(stack, state, clock)
         journal = await _open_journal(stack, store, state, settings)
         nursery = await stack.enter_async_context(_tasks())
-        registry = Registry(
-            store, limits=settings.limits, developer_limits=settings.developer_limits,
-            in_memory_max=settings.programs_in_memory,
-        )  # fmt: skip
         desk = Desk(
             store=store, clock=store, nursery=nursery, cashier=cashier, new_id=new_id,
             new_token=lambda: secrets.token_hex(32), installed=records.authority,
         )  # fmt: skip
         quarantine = Quarantine(nursery, new_id)
         executor = await _open_executor(stack, settings, store.now_us, new_id, quarantine)
-        modules = Modules(
-            executor.load, artifact_cache(state, settings), caps=settings.caps,
-            compile_limits=settings.compile_limits, loaded_bytes_max=settings.loaded_bytes_max,
-        )  # fmt: skip
-        stack.callback(modules.close)
-        residents = Residents(forget=executor.forget, now_us=store.now_us, idle_s=settings.resident_idle_s)
-        nursery.start_soon(residents.run, name="resident sandboxes")
-        calls = Calls(
-            registry=registry, executor=executor, modules=modules, residents=residents, now_us=store.now_us,
-            log_sink=_log_sink(log_sink, journal),
-        )  # fmt: skip
+        modules, registry, calls = _make_calls(stack, state, settings, store, executor, _log_sink(log_sink, journal))
+        nursery.start_soon(calls.residents.run, name="resident sandboxes")
         if journal is not None and journal.writes:
             nursery.start_soon(journal.run, name="journal")
         metrics = _observe(calls, journal, settings)
@@ -148,6 +135,31 @@ async def open_parts(
         finally:
             pushes.close()
             await calls.drain(settings.drain_s)
+
+
+def _make_calls(
+    stack: AsyncExitStack, state: Path | None, settings: HostSettings, store: Store, executor: Executor,
+    log_sink: LogSink,
+) -> tuple[Modules, Registry, Calls]:  # fmt: skip
+    """What programs there are, their modules, and how they are called. Where guests run in workers, the compiler is
+    started ahead of the first of them."""
+    registry = Registry(
+        store, limits=settings.limits, developer_limits=settings.developer_limits,
+        in_memory_max=settings.programs_in_memory,
+    )  # fmt: skip
+    modules = Modules(
+        executor.load, artifact_cache(state, settings), caps=settings.caps, compile_limits=settings.compile_limits,
+        loaded_bytes_max=settings.loaded_bytes_max,
+    )  # fmt: skip
+    stack.callback(modules.close)
+    if settings.workers is not None:
+        modules.warm_up()
+    residents = Residents(forget=executor.forget, now_us=store.now_us, idle_s=settings.resident_idle_s)
+    calls = Calls(
+        registry=registry, executor=executor, modules=modules, residents=residents, now_us=store.now_us,
+        log_sink=log_sink,
+    )  # fmt: skip
+    return modules, registry, calls
 
 
 def _observe(calls: Calls, journal: Journal | None, settings: HostSettings) -> Metrics | None:

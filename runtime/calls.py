@@ -26,7 +26,7 @@ from runtime.errors import Ending, UsageError
 from runtime.executor.job import Executor, Job, Outcome
 from runtime.limits import Limits
 from runtime.modules import Modules
-from runtime.outcomes import being_erased, closed, encoded, ended, named, too_large
+from runtime.outcomes import being_erased, closed, encoded, ended, judged, named, too_large
 from runtime.receipt import Receipt, Usage
 from runtime.registry import App, Program, Registry, Release
 from runtime.residents import One, Residents
@@ -69,9 +69,10 @@ class Flight(NamedTuple):
     call: BrokerCall
     method: str
     began_ns: int
+    notification: bool
 
 
-Done: TypeAlias = Callable[[Release, Outcome, Receipt], None]
+Done: TypeAlias = Callable[[Outcome, Receipt], None]
 Observer: TypeAlias = Callable[[Receipt, CallSession], None]
 NO_OUTCOME = Outcome(ending=Ending.CANCELLED)
 """Of a call that whoever awaited it gave up."""
@@ -111,7 +112,7 @@ class Calls:
 
     async def run(
         self, app: App | str, method: str, message: bytes, words: Words, *, notification: bool
-    ) -> tuple[Release, Outcome, Receipt]:
+    ) -> tuple[Outcome, Receipt]:
         """A call from outside: waits for its turn, runs, and gives the receipt whatever the ending.
 
         Raises CallRefused: nothing ran.
@@ -122,10 +123,9 @@ class Calls:
         program, release = self._registry.find(app, words.user)
         self._check(release, words.user, len(message))
         if release.lifetime == "resident" and words.user:
-            return release, *await self._resident(program, release, method, message, words, notification)
+            return await self._resident(program, release, method, message, words, notification)
         await self._enter(program, release, len(message), words.user)
-        outcome, receipt = await self.admitted(program, release, method, message, words, notification=notification)
-        return release, outcome, receipt
+        return await self.admitted(program, release, method, message, words, notification=notification)
 
     async def _enter(self, program: Program, release: Release, message_bytes: int, user: str) -> None:
         """Takes a place in the program's admission, now or later."""
@@ -161,11 +161,11 @@ class Calls:
             return None
         self._check(release, words.user, len(message))
         program.admission.enter_now(self._now_us(), release.memory_bytes)
-        flight = self._begin(program, release, method, len(message), words, None)
+        flight = self._begin(program, release, method, len(message), words)
         session = flight.call.session
         job = Job(release.app.app_id, release.group, module, message, session.limits, False)
         try:
-            began = begin(job, flight.call, session.usage, lambda outcome: done(release, *self._end(flight, outcome)))
+            began = begin(job, flight.call, session.usage, lambda outcome: done(*self._end(flight, outcome)))
         except BaseException:
             self._end(flight, NO_OUTCOME)
             raise
@@ -185,7 +185,7 @@ class Calls:
     async def notify(self, app: App | str, method: str, params: Mapping[str, Any], words: Words) -> Receipt:
         """A notification: handled like a call, and the guest answers nothing. Raises CallRefused, CallEnded."""
         message = encoded(wire.notification, named(method), params)
-        _, outcome, receipt = await self.run(app, method, message, words, notification=True)
+        outcome, receipt = await self.run(app, method, message, words, notification=True)
         if outcome.ending is not Ending.COMPLETED:
             raise ended(outcome, receipt)
         return receipt
@@ -210,7 +210,7 @@ class Calls:
     ) -> tuple[Outcome, Receipt]:
         """The call itself, for whom `program.admission` has let in; the place is given back here. `one`: the resident
         sandbox whose turn it has."""
-        flight = self._begin(program, release, method, len(message), words, inside)
+        flight = self._begin(program, release, method, len(message), words, inside, notification)
         session = flight.call.session
         outcome = NO_OUTCOME
         try:
@@ -218,17 +218,18 @@ class Calls:
             resident = None if one is None else one.resident
             job = Job(release.app.app_id, release.group, module, message, session.limits, notification, resident)
             outcome = await self._executor.run(job, flight.call, session.usage)
-            if one is not None:
-                one.is_well = _is_well(outcome, release.limits, notification)
         except Over as over:
             outcome = Outcome(ending=over.ending, detail=over.detail, details=over.details)
         finally:
-            ended = self._end(flight, outcome)
-        return ended
+            outcome, receipt = self._end(flight, outcome)
+        if one is not None:
+            one.is_well = outcome.ending in (Ending.COMPLETED, Ending.FAILED)
+        return outcome, receipt
 
     def _begin(
-        self, program: Program, release: Release, method: str, message_bytes: int, words: Words, inside: Inside | None
-    ) -> Flight:
+        self, program: Program, release: Release, method: str, message_bytes: int, words: Words,
+        inside: Inside | None = None, notification: bool = False,
+    ) -> Flight:  # fmt: skip
         """A call is in flight from here to `_end`."""
         call_id = self._ids()
         usage = Usage(message_in_bytes=message_bytes)
@@ -238,11 +239,11 @@ class Calls:
             self.tracing.begin(session, method)
         call = self.broker.open(session)
         self._in_flight[call_id] = call
-        return Flight(program, release, call, method, began)
+        return Flight(program, release, call, method, began, notification)
 
     def _end(self, flight: Flight, outcome: Outcome) -> tuple[Outcome, Receipt]:
         """The call is over, however it ended: its place is given back, and nothing of it can ask for anything."""
-        program, release, call, method, began = flight
+        program, release, call, method, began, notification = flight
         session, usage = call.session, call.session.usage
         del self._in_flight[session.call_id]
         call.close()
@@ -256,10 +257,11 @@ class Calls:
             self._ended.set()
         if call.cut_as is not None and outcome.ending is Ending.DEADLINE_EXCEEDED:
             outcome = Outcome(ending=call.cut_as, detail=call.cut_why)
-        answered_error = outcome.ending is Ending.COMPLETED and wire.tells_error(outcome.response)
+        if not notification:
+            outcome = judged(outcome, session.limits.message_out_bytes)
         receipt = Receipt(
             call_id=session.call_id, app_id=release.app.app_id, release=release.app.release_name, method=method,
-            ending=Ending.FAILED if answered_error else outcome.ending, usage=usage,
+            ending=outcome.ending, usage=usage,
         )  # fmt: skip
         for observe in self.observers:
             observe(receipt, session)
@@ -343,15 +345,3 @@ class Calls:
         if self._ended.is_set():  # else somebody waits on it already: one event for all who wait
             self._ended = trio.Event()
         await self._ended.wait()
-
-
-def _is_well(outcome: Outcome, limits: Limits, notification: bool) -> bool:
-    """A guest that answered as it must, with a result or an error of its own."""
-    if outcome.ending is not Ending.COMPLETED:
-        return False
-    if not notification:
-        try:
-            wire.parse_response(outcome.response, limits.message_out_bytes, 1)
-        except wire.MalformedMessage:
-            return False
-    return True

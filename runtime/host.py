@@ -39,7 +39,7 @@ from runtime.operations import HostOperations
 from runtime.outcomes import encoded, named, reply_of
 from runtime.receipt import Receipt
 from runtime.receipt import Reply as Reply
-from runtime.registry import App, Release
+from runtime.registry import App
 from runtime.releases import Releases
 from runtime.session import LogSink
 from runtime.settings import HostSettings
@@ -213,8 +213,7 @@ class Host(HostOperations):
         """
         message = encoded(wire.request, 1, named(method), params or {})
         words = Words(user, interactive, locale, time_zone, currency, trace_id)
-        release, outcome, receipt = await self._calls.run(app, method, message, words, notification=False)
-        return reply_of(outcome, receipt, release.limits.message_out_bytes)
+        return reply_of(*await self._calls.run(app, method, message, words, notification=False))
 
     def begin_call(
         self, app: App | str, method: str, params: Params, words: Words, done: Callable[[Reply | HostelError], None]
@@ -225,9 +224,9 @@ class Host(HostOperations):
         Raises CallRefused: nothing ran, and `done` is not called.
         """
 
-        def over(release: Release, outcome: Outcome, receipt: Receipt) -> None:
+        def over(outcome: Outcome, receipt: Receipt) -> None:
             try:
-                reply: Reply | HostelError = reply_of(outcome, receipt, release.limits.message_out_bytes)
+                reply: Reply | HostelError = reply_of(outcome, receipt)
             except HostelError as error:
                 reply = error
             done(reply)

@@ -176,7 +176,7 @@ class Limits(_Checked):
         most=1 << 40,
     )
     mailbox_calls: int = _limit(
-        32, "calls", "program and user", "queue_full", "calls waiting for the user's resident sandbox; more are refused",
+        32, "calls", "program and user", "queue_full", "calls waiting for a resident sandbox; more are refused",
         least=0, most=100_000,
     )  # fmt: skip
     held_bytes: int = _limit(

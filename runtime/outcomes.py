@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import msgspec
-
 from runtime import wire
 from runtime.errors import CALL_ERRORS, CallEnded, Ending, HostBusy, HostClosed, MessageTooLarge, UsageError
 from runtime.executor.job import Outcome
@@ -54,21 +52,23 @@ def failed(error: Mapping[str, Any]) -> Outcome:
     return Outcome(ending=Ending.FAILED, detail=detail, details={"error": dict(error)})
 
 
+def judged(outcome: Outcome, message_out_bytes: int) -> Outcome:
+    """With the response of a call read: its value, or what such an answer makes of the call."""
+    if outcome.ending is not Ending.COMPLETED:
+        return outcome
+    try:
+        error, value = wire.parse_response(outcome.response, message_out_bytes, 1)
+    except wire.MalformedMessage as malformed:
+        return Outcome(ending=Ending.PROTOCOL_VIOLATION, detail=f"the guest sent no valid response: {malformed}")
+    return Outcome(ending=Ending.COMPLETED, value=value) if error is None else failed(error)
+
+
 def ended(outcome: Outcome, receipt: Receipt) -> CallEnded:
-    if receipt.ending is not outcome.ending:
-        receipt = msgspec.structs.replace(receipt, ending=outcome.ending)
     return CALL_ERRORS[outcome.ending](outcome.detail, ending=outcome.ending, receipt=receipt, details=outcome.details)
 
 
-def reply_of(outcome: Outcome, receipt: Receipt, message_out_bytes: int) -> Reply:
+def reply_of(outcome: Outcome, receipt: Receipt) -> Reply:
     """What a call that is over gives. Raises CallEnded."""
     if outcome.ending is Ending.COMPLETED:
-        try:
-            error, value = wire.parse_response(outcome.response, message_out_bytes, 1)
-        except wire.MalformedMessage as malformed:
-            outcome = Outcome(ending=Ending.PROTOCOL_VIOLATION, detail=f"the guest sent no valid response: {malformed}")
-        else:
-            if error is None:
-                return Reply(value=value, receipt=receipt)
-            outcome = failed(error)
+        return Reply(value=outcome.value, receipt=receipt)
     raise ended(outcome, receipt)

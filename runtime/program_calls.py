@@ -22,7 +22,6 @@ from runtime.calls import Calls, Inside, Words
 from runtime.errors import Ending, HostBusy, NotInstalled, ProgramUnavailable
 from runtime.executor.job import Outcome
 from runtime.limits import Limits, specs
-from runtime.outcomes import failed
 from runtime.registry import Program, Registry, Release
 from runtime.residents import One
 from runtime.session import CallSession
@@ -56,7 +55,7 @@ class ProgramCalls:
         inside = Inside(caller=session, limits=limits, authority=authority, delegated=delegated)
         async with self._turn(session, program, release, len(message)) as one:
             outcome = await self._lending(session, program, release, params.method, message, inside, one)
-        return _value(params.program, outcome, release.limits)
+        return _value(params.program, outcome)
 
     async def _lending(
         self, session: CallSession, program: Program, release: Release, method: str, message: bytes, inside: Inside,
@@ -141,7 +140,11 @@ class ProgramCalls:
 
 def _words(session: CallSession) -> Words:
     return Words(
-        session.user, session.interactive, session.locale, session.time_zone, session.currency,
+        session.user,
+        session.interactive,
+        session.locale,
+        session.time_zone,
+        session.currency,
         session.traceparent or session.trace_id,
     )
 
@@ -173,17 +176,10 @@ def _lent(session: CallSession, own: Limits, params: CallParams) -> Limits:
     return changed
 
 
-def _value(app_id: str, outcome: Outcome, limits: Limits) -> Any:
+def _value(app_id: str, outcome: Outcome) -> Any:
     """What the called program answered; PROGRAM_FAILED for every other ending."""
     if outcome.ending is Ending.COMPLETED:
-        try:
-            error, value = wire.parse_response(outcome.response, limits.message_out_bytes, 1)
-        except wire.MalformedMessage:
-            outcome = Outcome(ending=Ending.PROTOCOL_VIOLATION, detail="it sent no valid response")
-        else:
-            if error is None:
-                return value
-            outcome = failed(error)
+        return outcome.value
     details: dict[str, Any] = {"program": app_id, "ending": outcome.ending.value}
     if "error" in outcome.details:
         told = outcome.details["error"]

@@ -61,7 +61,7 @@ class HostSettings:
     developer_limits: DeveloperLimits = field(default_factory=DeveloperLimits)
     """What all programs of one developer get together, unless the operator gives them more or less."""
     programs_in_memory: int = 2_048
-    """Programs kept in memory between their calls, about 10 KB each; another is read from the store when it is called."""
+    """Programs kept in memory between calls, about 10 KB each; another is read from the store when it is called."""
     caps: ModuleCaps = field(default_factory=ModuleCaps)
     compile_limits: CompileLimits = field(default_factory=CompileLimits)
     loaded_bytes_max: int = 256 * MIB

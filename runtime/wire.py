@@ -315,13 +315,6 @@ def parse_response(data: bytes, bytes_max: int, msgid: int) -> tuple[Params | No
     return error, result
 
 
-def tells_error(response: bytes) -> bool:
-    """Whether a response to the request 1, if it is one, is an error: for a look at the head of it, without reading it
-    (`parse_response` does)."""
-    return len(response) > 3 and response[1:3] == b"\x01\x01" and response[3] != _NIL
-
-
-_NIL: Final = 0xC0
 _INT_WIDTH: Final = {0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8, 0xD0: 1, 0xD1: 2, 0xD2: 4, 0xD3: 8}
 
 

@@ -48,10 +48,12 @@ class Job(NamedTuple):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How a call ended. `response` is there for `completed` only; `detail` is safe to log and show."""
+    """How a call ended. `response` is there for `completed` only, as an executor gives it, and `value` once that was
+    read; `detail` is safe to log and show."""
 
     ending: Ending
     response: bytes = b""
+    value: Any = None
     detail: str = ""
     details: dict[str, Any] = {}
 

@@ -7,6 +7,7 @@ their way, responses held for guests); what a request means, and whether it may 
 from __future__ import annotations
 
 import contextlib
+from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -114,7 +115,11 @@ class Asked(Elsewhere):
         elif self._result is not None:
             return self._result.unwrap()
         self._task = trio.lowlevel.current_task()
-        return await trio.lowlevel.wait_task_rescheduled(self._abort)
+        try:
+            return await trio.lowlevel.wait_task_rescheduled(self._abort)
+        finally:
+            if not self.is_bare:
+                self._host.heard(self)
 
     def pending(self) -> None:
         """The broker has it, and works on it: a guest that posted it goes on."""
@@ -139,8 +144,8 @@ class Asked(Elsewhere):
 class RemoteHost:
     """One call's host side in a worker. Used from its one thread."""
 
-    __slots__ = ("_asked", "_holdings", "_lent_calls", "_log_left", "_outstanding", "_send", "_serial", "charged_us",
-                 "deadline", "limits", "number", "usage")  # fmt: skip
+    __slots__ = ("_asked", "_holdings", "_lent_calls", "_log_left", "_outstanding", "_send", "_serial", "_unheard",
+                 "charged_us", "deadline", "limits", "number", "usage")  # fmt: skip
 
     def __init__(self, number: int, limits: Limits, holdings: Holdings, send: Send, *, message_bytes: int) -> None:
         self.number, self.limits = number, limits
@@ -150,6 +155,7 @@ class RemoteHost:
         self._asked: dict[int, Asked] = {}
         self._outstanding: set[int] = set()
         """Of posted requests."""
+        self._unheard: deque[tuple[Asked, outcome.Outcome[bytes | None]]] = deque()
         self._holdings, self._send = holdings, send
         self._serial = self._lent_calls = 0
         self._log_left = limits.log_bytes
@@ -213,13 +219,29 @@ class RemoteHost:
                 self._outstanding.add(asked.msgid)
             return
         self.over(asked)
-        if which == frames.ANSWER:
-            asked.wake(outcome.Value(body[frames.REPLY_HEAD.size :]))
-        elif which == frames.NO_ANSWER:
-            asked.wake(outcome.Value(None))
+        if which in (frames.ANSWER, frames.NO_ANSWER):
+            response = outcome.Value(body[frames.REPLY_HEAD.size :] if which == frames.ANSWER else None)
+            if asked.is_bare:
+                asked.wake(response)
+            else:
+                self._in_order(asked, response)
         else:
             reason = body[frames.REPLY_HEAD.size :].decode(errors="replace")
             asked.wake(outcome.Error(Over(Ending.PROTOCOL_VIOLATION, f"the guest sent no valid request: {reason}")))
+
+    def _in_order(self, asked: Asked, response: outcome.Outcome[bytes | None]) -> None:
+        """Posted ones are heard in the order in which they were answered; tasks that are woken together run in any."""
+        self._unheard.append((asked, response))
+        if len(self._unheard) == 1:
+            asked.wake(response)
+
+    def heard(self, asked: Asked) -> None:
+        """Its task goes on, or was cancelled: the next one's turn."""
+        if self._unheard and self._unheard[0][0] is asked:
+            self._unheard.popleft()
+            if self._unheard:
+                following, response = self._unheard[0]
+                following.wake(response)
 
     def budget(self, body: bytes) -> None:
         """What it has lent to programs it called, and what they used, is not its own to use."""

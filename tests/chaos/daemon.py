@@ -76,6 +76,20 @@ class Daemon:
     def socket(self) -> Path:
         return self.state / "hostel.sock"
 
+    @property
+    def port(self) -> int:
+        """Of its HTTP door."""
+        return int(self.ready["listening"][-1].rpartition(":")[2])
+
+    async def http(self, method: str, path: str, *, token: str = "", body: bytes = b"") -> tuple[int, bytes]:
+        """Status and all that was answered, on a connection of its own."""
+        head = [f"{method} {path} HTTP/1.1", "Host: x", "Connection: close", f"Content-Length: {len(body)}",
+                "Content-Type: application/json", *([f"Authorization: Bearer {token}"] if token else ()), "", ""]  # fmt: skip
+        async with await trio.open_tcp_stream("127.0.0.1", self.port) as stream:
+            await stream.send_all("\r\n".join(head).encode() + body)
+            answer = await everything(stream)
+        return int(answer.split()[1]), answer
+
     def client(self) -> Any:
         """A connection of its own."""
         return Client.connect(self.socket)
@@ -91,12 +105,12 @@ class Daemon:
 
     # ---- its end -----------------------------------------------------------------------------------------------------
     async def kill(self) -> None:
-        """kill -9. Returns when it and its workers are gone."""
+        """kill -9. Returns when it and all its processes are gone."""
         self.up = trio.Event()
-        workers = self.workers()
+        orphans = children(self.process.pid)
         self.process.kill()
         await self.process.wait()
-        await until(lambda: not any(_is_alive(pid) for pid in workers))
+        await until(lambda: not any(_is_alive(pid) for pid in orphans))
 
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
@@ -141,6 +155,15 @@ def _as_toml(sections: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+async def everything(stream: trio.SocketStream) -> bytes:
+    """Until the other side closes."""
+    found = b""
+    with trio.fail_after(PATIENCE_S):
+        while data := await stream.receive_some():
+            found += data
+    return found
+
+
 async def hostel(*words: str) -> str:
     """What a command prints; it has to end with 0."""
     done = await trio.run_process(
@@ -173,5 +196,3 @@ def kill_worker(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
         return
-
-

@@ -20,7 +20,7 @@ from runtime.errors import AnswerRefused, ConnectionLost, GuestFailed, HostelErr
 from tests.chaos.daemon import Daemon
 
 PAYERS: Final = 64
-AMOUNT, REFUND = 10, 3
+AMOUNT, REFUND, REFUNDS_MOST = 10, 1, 4
 GRANT: Final = ("payment", "payment.refund")
 LIMITS: Final = {
     **guests.UNRATED, "calls_in_flight": 256, "sandboxes": 256, "payment_hour_count": 1_000_000,
@@ -44,8 +44,8 @@ class Told:
     orders: dict[tuple[str, int], str] = field(default_factory=dict)
     """(user, number) → the order's id, as it was first acknowledged."""
     paid: set[str] = field(default_factory=set)
-    refunds: dict[str, str] = field(default_factory=dict)
-    """Order → refund."""
+    refunds: dict[tuple[str, int], str] = field(default_factory=dict)
+    """(order, which of its refunds) → the refund's id."""
     again: Counter[str] = field(default_factory=Counter)
     """Requests with a key that were sent again: whether they had been carried out before."""
     wrong: list[str] = field(default_factory=list)
@@ -139,10 +139,10 @@ class Payer:
         if order["status"] != "succeeded":
             told.wrong.append(f"{self.user} {number}: {order['status']} {order['close_reason']}")
             return
-        if number % 2 == 0:
-            asked = {"order_id": order_id, "out_request_no": "1", "amount": REFUND, "reason": "late"}
-            refund = (await ask("refund", key=f"r{number}", **asked))["refund_id"]
-            if told.refunds.setdefault(order_id, refund) != refund:
+        for part in range(number % (REFUNDS_MOST + 1)):
+            asked = {"order_id": order_id, "out_request_no": f"{part}", "amount": REFUND, "reason": "late"}
+            refund = (await ask("refund", key=f"r{number}-{part}", **asked))["refund_id"]
+            if told.refunds.setdefault((order_id, part), refund) != refund:
                 told.wrong.append(f"{self.user} {number}: another refund")
         told.paid.add(order_id)
 

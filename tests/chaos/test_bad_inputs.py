@@ -20,7 +20,7 @@ import trio
 
 from benchmarks import guests
 from runtime.client import Client
-from tests.chaos.daemon import Daemon, serving, until
+from tests.chaos.daemon import Daemon, everything, serving, until
 from tests.crash.scale import LONG
 
 CROWD = 10_000 if LONG else 1_000
@@ -49,8 +49,8 @@ sys.stdin.read()
 class Honest:
     """Calls through the control socket, and requests to the HTTP door, all the while."""
 
-    def __init__(self, client: Client, app: str, port: int) -> None:
-        self._client, self._app, self._port = client, app, port
+    def __init__(self, daemon: Daemon, client: Client, app: str) -> None:
+        self._daemon, self._client, self._app = daemon, client, app
         self.calls = self.requests = 0
         self.slowest_call_s = self.slowest_request_s = 0.0
 
@@ -65,9 +65,7 @@ class Honest:
     async def request_on(self) -> None:
         while True:
             began = trio.current_time()
-            async with await trio.open_tcp_stream("127.0.0.1", self._port) as stream:
-                await stream.send_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-                assert b" 200 " in await everything(stream)
+            assert (await self._daemon.http("GET", "/healthz"))[0] == 200
             self.requests += 1
             self.slowest_request_s = max(self.slowest_request_s, trio.current_time() - began)
             await trio.sleep(0.02)  # as above
@@ -92,19 +90,18 @@ async def test_the_daemon_bears_hostile_clients(tmp_path: Path) -> None:
         daemon.client() as client,
     ):
         app = await client.install(guests.archive("honest", guests.forward(), asks=()), limits=guests.UNRATED)
-        port = int(daemon.ready["listening"][-1].rpartition(":")[2])
-        honest = Honest(client, app.app_id, port)
+        honest = Honest(daemon, client, app.app_id)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(honest.call_on)
             nursery.start_soon(honest.request_on)
             await honest.go_on()
             before = daemon.pss_bytes()
             for meet in (bytes_that_are_nothing, too_long, half_closed, slow_writers):
-                await meet(daemon, port)
+                await meet(daemon)
                 await honest.go_on()
                 print(f"\n{meet.__name__}: {(daemon.pss_bytes() - before) / MIB:+.1f} MiB; {honest.told()}", end="")
             await a_crowd(daemon, str(daemon.socket), honest)
-            await a_crowd(daemon, str(port), honest)
+            await a_crowd(daemon, str(daemon.port), honest)
             after = daemon.pss_bytes()
             nursery.cancel_scope.cancel()
         print(f"\n{before / MIB:.0f} MiB before, {after / MIB:.0f} after")
@@ -115,20 +112,20 @@ async def test_the_daemon_bears_hostile_clients(tmp_path: Path) -> None:
 
 
 # ---- what hostile clients do -----------------------------------------------------------------------------------------
-async def bytes_that_are_nothing(daemon: Daemon, port: int) -> None:
+async def bytes_that_are_nothing(daemon: Daemon) -> None:
     """Random ones, of any length. Each connection is ended by the daemon, or waits for more of what may be a frame."""
     chance = random.Random(1)
     for _ in range(100):
-        for connect in doors(daemon, port):
+        for connect in doors(daemon):
             async with await connect() as stream:
                 with suppress(trio.BrokenResourceError):
                     await stream.send_all(chance.randbytes(chance.randrange(1, 5_000)))
 
 
-async def too_long(daemon: Daemon, port: int) -> None:
+async def too_long(daemon: Daemon) -> None:
     """A frame that announces 4 GiB, and a head that does not end."""
     for connect, start, more in zip(
-        doors(daemon, port), (b"\xff\xff\xff\xff", b"GET / HTTP/1.1\r\nHost: x\r\nX: "), (b"x", b"x"), strict=True
+        doors(daemon), (b"\xff\xff\xff\xff", b"GET / HTTP/1.1\r\nHost: x\r\nX: "), (b"x", b"x"), strict=True
     ):
         async with await connect() as stream:
             with suppress(trio.BrokenResourceError):
@@ -139,10 +136,10 @@ async def too_long(daemon: Daemon, port: int) -> None:
                 await everything(stream)
 
 
-async def half_closed(daemon: Daemon, port: int) -> None:
+async def half_closed(daemon: Daemon) -> None:
     """Half a frame and half a head, and then no more is said: the daemon ends both."""
     starts = (b"\x00\x00\x01\x00half", b"POST /v1/x HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf")
-    for connect, start in zip(doors(daemon, port), starts, strict=True):
+    for connect, start in zip(doors(daemon), starts, strict=True):
         for _ in range(50):
             async with await connect() as stream:
                 await stream.send_all(start)
@@ -151,7 +148,7 @@ async def half_closed(daemon: Daemon, port: int) -> None:
                     await everything(stream)
 
 
-async def slow_writers(daemon: Daemon, port: int) -> None:
+async def slow_writers(daemon: Daemon) -> None:
     """A byte now and then of a frame, and of a head: cut off when its time is over."""
 
     async def drip(stream: trio.SocketStream, start: bytes) -> None:
@@ -167,7 +164,7 @@ async def slow_writers(daemon: Daemon, port: int) -> None:
     starts = (b"\x00\x0f\x00\x00", b"GET / HTTP/1.1\r\nHost: x\r\nX: ")
     with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
-            for connect, start in zip(doors(daemon, port), starts, strict=True):
+            for connect, start in zip(doors(daemon), starts, strict=True):
                 for _ in range(50):
                     nursery.start_soon(drip, await connect(), start)
 
@@ -196,14 +193,5 @@ async def a_crowd(daemon: Daemon, where: str, honest: Honest) -> None:
 
 
 # ---- connections -----------------------------------------------------------------------------------------------------
-def doors(daemon: Daemon, port: int) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    return partial(trio.open_unix_socket, str(daemon.socket)), partial(trio.open_tcp_stream, "127.0.0.1", port)
-
-
-async def everything(stream: trio.SocketStream) -> bytes:
-    """Until the daemon closes."""
-    found = b""
-    with trio.fail_after(30):
-        while data := await stream.receive_some():
-            found += data
-    return found
+def doors(daemon: Daemon) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    return partial(trio.open_unix_socket, str(daemon.socket)), partial(trio.open_tcp_stream, "127.0.0.1", daemon.port)

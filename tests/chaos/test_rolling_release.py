@@ -60,9 +60,7 @@ class Crowd:
             began = trio.current_time()
             reply = await self._client.call(APP, "x", user=user)
             ended = trio.current_time()
-            self.made.append(
-                Made(user=user, began=began, ended=ended, says=reply.value, receipt=reply.receipt.release)
-            )
+            self.made.append(Made(user=user, began=began, ended=ended, says=reply.value, receipt=reply.receipt.release))
 
     async def during(self, step: Awaitable[Any], calls: int = CALLS) -> list[Made]:
         """Those that began after the step was in force."""
