@@ -73,15 +73,18 @@ async def one_call(step: Steps, host: Host, app: App) -> None:
     module = step("host: look the module up", host._modules.loaded, release.module_sha256)
     executor = host._executor
     fiber = step("executor: take a place", executor.pool.take_place)
+    share = step("turns: the program's share", executor._turns.of, app.app_id)
     sandbox = step(
-        "sandbox: make it", Sandbox, fiber, module, release.limits, call, usage, executor.ticker, executor._threads,
-        executor._now_us,
+        "sandbox: make it", Sandbox, fiber, module, release.limits, call, usage, executor.ticker, share,
+        executor._threads, executor._now_us,
     )  # fmt: skip
+    step("turns: may it go on", share.goes_on)
     await _in_sandbox(step, sandbox, message)
     response = step("sandbox: read the answer", sandbox._response, fiber.result, False)
     step("sandbox: ticker, leave", executor.ticker.leave)
     step("sandbox: CPU clock read and billed", sandbox.bill)
-    step("sandbox: close (store deleted, memory measured)", sandbox.close)
+    step("sandbox: close (memory measured)", sandbox.close)
+    step("fiber: close (store deleted)", fiber.close)
     step("executor: give the place back", executor.pool.give_place, fiber)
     outcome = step("executor: Outcome", Outcome, ending=Ending.COMPLETED, response=response)
     step("broker: close", call.close)

@@ -75,5 +75,3 @@ def _rows(at_once: int, found: Timing, split: Split) -> list[Row]:
             row(what=f"{at_once} in flight, CPU time of the worker", value=split.worker_us, unit="µs/call", bar=35),
         ]
     return told
-
-

@@ -265,7 +265,9 @@ class Admission:
     def is_idle(self, now_us: int) -> bool:
         """No call runs or waits, and no rate remembers one: its own, and its developer's where it is the last that
         knows of it."""
-        if self.in_flight or self.kept or self._queue or not (self.calls.is_full(now_us) and self.cpu.is_full(now_us)):
+        if self.in_flight or self.kept or self._queue or self._holdings.held_bytes:
+            return False
+        if not (self.calls.is_full(now_us) and self.cpu.is_full(now_us)):
             return False
         return self._shared is None or self._shared.programs > 1 or self._shared.is_idle(now_us)
 

@@ -59,7 +59,7 @@ class Parts:
     settings: HostSettings
     directory: Path | None
     """The state directory; None for a store in memory."""
-    store: Store
+    store: WatchedStore
     desk: Desk
     services: Services
     front_ends: FrontEnds

@@ -223,15 +223,26 @@ async def _prove(manifest: Manifest, part: Path, clock: Clock, progress: Callabl
 # ---- listing ---------------------------------------------------------------------------------------------------------
 def made(tx: Transaction) -> list[MadeBackup]:
     """The backups that the audit tells of, newest first, each with the erasures that came after it."""
-    found: list[MadeBackup] = []
-    erased: set[object] = set()
+    backups: list[dict[str, Any]] = []
+    erasures: list[tuple[int, object]] = []
     for n, text in tx.execute(_RECORDS):
         record: dict[str, Any] = msgspec.json.decode(text)
-        if record["effect"] != "state.backed_up":
-            erased.add(record.get("app_id", n))
-            continue
-        made_us, path, head_n = record["at_us"], record["path"], record["head_n"]
-        found.append(MadeBackup(made_us=made_us, path=path, head_n=head_n, erasures_since=len(erased)))
+        if record["effect"] == "state.backed_up":
+            backups.append(record)
+        else:
+            erasures.append((n, record.get("app_id", n)))
+    found: list[MadeBackup] = []
+    erased: set[object] = set()
+    at = 0
+    for record in sorted(backups, key=lambda one: -one["head_n"]):
+        while at < len(erasures) and erasures[at][0] > record["head_n"]:  # also before it was whole: not in the copy
+            erased.add(erasures[at][1])
+            at += 1
+        found.append(
+            MadeBackup(
+                made_us=record["at_us"], path=record["path"], head_n=record["head_n"], erasures_since=len(erased)
+            )
+        )
     return found
 
 
@@ -248,10 +259,10 @@ def _refuse_existing(path: Path) -> None:
 
 @contextmanager
 def _made_aside(path: Path) -> Iterator[Path]:
-    """A folder (0700) that gets its name when the block ends well, and is gone else."""
-    part = path.with_name(f"{path.name}.part")
+    """A folder (0700) that gets its name when the block ends well, and is gone else. Its own: what else is there, and
+    another one of the same name that is being made, is left alone."""
+    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     try:
-        shutil.rmtree(part, ignore_errors=True)
         part.mkdir(mode=0o700)
     except OSError as error:
         raise UsageError(f"{shown(str(path))} cannot be made: {error.strerror}") from error

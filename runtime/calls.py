@@ -19,10 +19,11 @@ import trio
 
 from host_api.capability import NO_GRANTS, Authority
 from host_api.erasure.tombstone import PREFIX as TOMBSTONE
+from host_api.front_end.token import USER_CHARS_MAX, is_text
 from runtime import sources, traceparent, wire
 from runtime.broker import Broker, BrokerCall
 from runtime.deadline import Deadline
-from runtime.errors import Ending, UsageError
+from runtime.errors import Ending, HostelError, UsageError
 from runtime.executor.job import Executor, Job, Outcome
 from runtime.limits import Limits
 from runtime.modules import Modules
@@ -141,6 +142,7 @@ class Calls:
         one = await self.residents.take(program, release, words.user, len(message))
         try:
             self._check(release, words.user, len(message))  # again: it may have waited
+            program.check_runs()
             await self._enter(program, release, len(message), words.user)
             return await self.admitted(program, release, method, message, words, notification=notification, one=one)
         finally:
@@ -175,6 +177,8 @@ class Calls:
         """Whether such a call may begin at all. Raises CallRefused, UsageError."""
         if self._closing:
             raise closed()
+        if len(user) > USER_CHARS_MAX or not (user.isascii() or is_text(user)):
+            raise UsageError(f"a user's id has up to {USER_CHARS_MAX} characters, each with a form in UTF-8")
         if user.startswith(TOMBSTONE):
             raise UsageError(f"no user is called so: {TOMBSTONE} stands for users that were erased")
         if user in self._barred:
@@ -192,9 +196,12 @@ class Calls:
 
     async def _wait_in_queue(self, program: Program, release: Release, message_bytes: int, user: str) -> None:
         await program.admission.wait(release.memory_bytes, message_bytes)
-        if self._closing or user in self._barred:  # since it began to wait
+        try:  # since it began to wait
+            self._check(release, user, message_bytes)
+            program.check_runs()
+        except HostelError:
             program.admission.leave(release.memory_bytes, 0)
-            raise closed() if self._closing else being_erased()
+            raise
 
     async def admitted(
         self,
@@ -215,7 +222,7 @@ class Calls:
         outcome = NO_OUTCOME
         try:
             module = self._modules.loaded(release.module_sha256) or await self._load(release, session.deadline)
-            resident = None if one is None else one.resident
+            resident = None if one is None else self.residents.enter(one)
             job = Job(release.app.app_id, release.group, module, message, session.limits, notification, resident)
             outcome = await self._executor.run(job, flight.call, session.usage)
         except Over as over:

@@ -12,7 +12,9 @@ import secrets
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import trio
 
 from runtime.errors import ModuleError
 from runtime.limits import CompileLimits, Limits, ModuleCaps, specs
@@ -23,6 +25,12 @@ from runtime.sandbox.compiler import Compiler
 from runtime.sandbox.engine import fingerprint
 from runtime.sandbox.pool import ArtifactRefused
 from runtime.settings import HostSettings
+
+
+class _Loaded(NamedTuple):
+    module: Any
+    artifact_bytes: int
+    facts: ModuleFacts
 
 
 class Modules:
@@ -39,7 +47,9 @@ class Modules:
     ) -> None:
         self._load, self._cache = load, cache
         self._caps, self._limits = caps, compile_limits
-        self._loaded: OrderedDict[str, tuple[Any, int]] = OrderedDict()
+        self._loaded: OrderedDict[str, _Loaded] = OrderedDict()
+        self._under_way: dict[str, trio.Event] = {}
+        """Set when that module's compilation is over."""
         self._loaded_bytes, self._loaded_bytes_max = 0, loaded_bytes_max
         self._compiler = Compiler(compile_limits)
         self.compiled: Counter[str] = Counter()
@@ -50,7 +60,7 @@ class Modules:
         if (found := self._loaded.get(sha256)) is None:
             return None
         self._loaded.move_to_end(sha256)
-        return found[0]
+        return found.module
 
     async def take(self, wasm: bytes, limits: Limits) -> tuple[Any, ModuleFacts]:
         """A module that comes from outside: as `get`, of its bytes."""
@@ -60,15 +70,25 @@ class Modules:
     async def get(self, sha256: str, limits: Limits, wasm: Callable[[], bytes]) -> tuple[Any, ModuleFacts]:
         """Checks, compiles if need be, and loads the module of that hash; `wasm` gives its bytes, and is asked only
         where it is to be compiled. Raises ModuleError (a verdict, which is kept)."""
+        while (under_way := self._under_way.get(sha256)) is not None:  # all who want it meanwhile wait for one compilation
+            await under_way.wait()
+        if found := self._loaded.get(sha256):
+            self._check(found.facts, limits)
+            return found.module, found.facts
         if compiled := self._cache.get(sha256):
             self._check(compiled.facts, limits)
             with contextlib.suppress(
                 ArtifactRefused
             ):  # of a processor with other features: compiled for this one below
                 return self._keep(sha256, compiled), compiled.facts
-        compiled = await self._compile(wasm(), sha256, limits)
-        self._check(compiled.facts, limits)
-        return self._keep(sha256, compiled), compiled.facts
+        self._under_way[sha256] = over = trio.Event()
+        try:
+            compiled = await self._compile(wasm(), sha256, limits)
+            self._check(compiled.facts, limits)
+            return self._keep(sha256, compiled), compiled.facts
+        finally:
+            del self._under_way[sha256]
+            over.set()
 
     def _check(self, facts: ModuleFacts, limits: Limits) -> None:
         check_facts(facts, self._caps, limits.memory_bytes)
@@ -98,13 +118,12 @@ class Modules:
 
     def _keep(self, sha256: str, compiled: Compiled) -> Any:
         if found := self._loaded.get(sha256):
-            return found[0]
+            return found.module
         module = self._load(compiled.artifact, compiled.facts)
-        size = len(compiled.artifact)
-        self._loaded[sha256] = module, size
-        self._loaded_bytes += size
+        self._loaded[sha256] = _Loaded(module, len(compiled.artifact), compiled.facts)
+        self._loaded_bytes += len(compiled.artifact)
         while self._loaded_bytes > self._loaded_bytes_max and len(self._loaded) > 1:
-            self._loaded_bytes -= self._loaded.popitem(last=False)[1][1]
+            self._loaded_bytes -= self._loaded.popitem(last=False)[1].artifact_bytes
         return module
 
 

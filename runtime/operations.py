@@ -6,7 +6,6 @@ What lives here: what a platform asks of its host beside calling programs. Nothi
 from __future__ import annotations
 
 from host_api.erasure.user import Erased
-from host_api.front_end.sessions import FrontEnds
 from host_api.payment.fees import FeeTerms
 from runtime.assembly import Parts
 from runtime.program_operations import ProgramOperations
@@ -24,15 +23,13 @@ class HostOperations(HostUpkeep, StateOperations, ProgramOperations):
         services = parts.services
         StateOperations.__init__(
             self, store=parts.store, directory=parts.directory, desk=parts.desk, users=services.users,
-            consents=services.consents, notices=services.notices, erasure=services.erasure,
-            journal=parts.journal,
+            consents=services.consents, notices=services.notices, front_end=parts.front_ends,
+            erasure=services.erasure, journal=parts.journal,
         )  # fmt: skip
         self._executor = parts.executor
         self._registry = parts.registry
         ProgramOperations.__init__(self, parts.changes, parts.modules, parts.settings.limits)
         self._services = services
-        self.front_end: FrontEnds = parts.front_ends
-        """Tokens with which front ends speak for their users, issued and ended."""
 
     # ---- money -------------------------------------------------------------------------------------------------------
     async def set_fees(self, app: App | str, terms: FeeTerms) -> None:
@@ -43,7 +40,6 @@ class HostOperations(HostUpkeep, StateOperations, ProgramOperations):
     async def _erase_user(self, user: str, forfeit_balance: bool) -> Erased:
         """Calls in flight for the user end as `revoked`, and their prompts are withdrawn, before anything is erased."""
         async with self._calls.barred(user):
-            await self.front_end.end_sessions(user)
             for prompt in self.prompts.pending(user):
                 await self.prompts.withdraw(prompt.id)
             erased = await super()._erase_user(user, forfeit_balance)

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import trio
 
-from host_api.errors import ApiError
+from host_api.errors import ApiError, ErrorCode
 from host_api.payment.orders import CloseReason
 from host_api.prompts.desk import Desk
 from host_api.releases import developers, steps
@@ -47,11 +47,13 @@ class ProgramChanges(StateChanges):
         self._registry.stop(app_id, how)
         try:
             result = await self.change(app_id, job)
-        except BaseException:
-            self._registry.refresh(app_id)
+        except BaseException as error:
+            if not (isinstance(error, ApiError) and error.code is ErrorCode.UNKNOWN_OUTCOME):  # else it is in doubt
+                self._registry.refresh(app_id)
             raise
-        await self._calls.cut(Ending.REVOKED, f"the program was {how}", app_id=app_id)
-        await self._desk.withdraw_program(app_id)
+        with trio.CancelScope(shield=True):  # it is done: whoever asked may have gone, what runs goes all the same
+            await self._calls.cut(Ending.REVOKED, f"the program was {how}", app_id=app_id)
+            await self._desk.withdraw_program(app_id)
         return result
 
     async def quarantine(self, app_id: str, reason: str) -> ProgramStatus:

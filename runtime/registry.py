@@ -100,6 +100,11 @@ class Program:
         self.admission = Admission(limits((), ()), self.holdings, shared)
         self.follow(running, limits)
 
+    def check_runs(self) -> None:
+        """Raises ProgramUnavailable: it is stopped."""
+        if self.stopped:
+            raise unavailable(self.app_id, self.stopped)
+
     @property
     def release(self) -> Release:
         """What everybody gets; the candidate where there is no such. Raises ProgramUnavailable: there is neither."""
@@ -122,7 +127,7 @@ class Program:
     def follow(self, running: Running, limits: Effective) -> None:
         """The store says this of it now. Calls in flight end under the release they began with; what the full release
         was granted before and is not now is gone for them too."""
-        before, was, program = self.current, self.running, running.program
+        before, was, program = (self.current, self.candidate), self.running, running.program
         if (was.program.sector, was.program.isolation, was.owner) != (program.sector, program.isolation, running.owner):
             self.forget_made()
         self._made = [
@@ -134,7 +139,7 @@ class Program:
         self.current, self.candidate = by_code.get(program.current_code), by_code.get(program.candidate_code)
         self.running = running
         self.stopped = "killed" if program.killed else "quarantined" if program.quarantined else ""
-        self._narrow(before)
+        self._narrow(*before, by_code)
         for release in by_code.values():
             self._authorities.add(release.authority)
         if program.leaving and not self.leaving:
@@ -151,19 +156,24 @@ class Program:
         made = (release for before, release in self._made if before == stored)
         return next(made, None) or release_of(stored, running, limits)
 
-    def _narrow(self, before: Release | None) -> None:
+    def _narrow(self, current: Release | None, candidate: Release | None, now: Mapping[int, Release]) -> None:
         """What is granted no more is gone for calls in flight: of the same release all that was taken away from it, of
-        an older one what the new one has not."""
-        now = self.current
-        if before is None or now is None or before is now:
+        an older one what the new one has not. `current`, `candidate`: before; `now`: by version code."""
+        if current is not None and self.current is not None:
+            self._lose(current, self.current, now)
+        if candidate is not None and candidate.app.release_code in now:
+            self._lose(candidate, now[candidate.app.release_code], now)
+
+    def _lose(self, before: Release, after: Release, now: Mapping[int, Release]) -> None:
+        if before is after:
             return
-        held = now.authority.grants()
+        held = after.authority.grants()
         gone = before.authority.grants().without(held)
-        kept = {id(each.authority) for each in (now, self.candidate) if each is not None}
+        kept = {id(release.authority) for release in now.values()}
         for authority in self._authorities:
             if id(authority) not in kept:
                 authority.narrow(authority.grants().without(gone))
-        if before.app.release_code == now.app.release_code:
+        if before.app.release_code == after.app.release_code:
             before.authority.narrow(held)
 
     def leave(self) -> None:
@@ -215,8 +225,7 @@ class Registry:
             self._programs.move_to_end(app_id)
             if program.leaving:
                 raise _not_installed(app_id)
-        if program.stopped:
-            raise unavailable(app_id, program.stopped)
+        program.check_runs()
         return program, program.release_for(user)
 
     def program(self, app: App | str) -> Program:
@@ -371,7 +380,7 @@ def effective_under(default: Limits) -> Effective:
 def _group(stored: StoredRelease, running: Running) -> str:
     if running.program.isolation == "dedicated":
         return f"alone:{running.program.app_id}"
-    if running.owner.trust is Trust.PLATFORM and stored.signed_by:
+    if running.owner.trust is Trust.PLATFORM and stored.developer == running.owner.id:
         return Trust.PLATFORM.value
     return Trust.REVIEWED.value if stored.reviewed else Trust.UNREVIEWED.value
 

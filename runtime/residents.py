@@ -30,17 +30,13 @@ class One:
         self.key, self.program, self.release = key, program, release
         self.mailbox: deque[trio.Event] = deque()
         self.before = self.after = 0
-        """Numbers of the call that left its memory (0: there is none) and of the one in it."""
+        """Numbers of the call that left its memory and of the one in it; 0: there is none."""
         self.left_us = 0
         self.is_taken = True
         """A call is in it, or about to be."""
         self.is_well = False
         """Set by the call that is in it: it ended so that the sandbox may be kept."""
 
-    @property
-    def resident(self) -> Resident:
-        """For the job of the call that is in it."""
-        return Resident(self.key[1], self.before, self.after)
 
 
 class Residents:
@@ -79,12 +75,18 @@ class Residents:
             self._forget(*one.key)
             one.before = 0
         one.program, one.release = program, release
-        one.after, one.is_well = next(self._numbers), False
         return one
 
+    def enter(self, one: One) -> Resident:
+        """For the job of the call that is about to be in it."""
+        one.after, one.is_well = next(self._numbers), False
+        return Resident(one.key[1], one.before, one.after)
+
     def give(self, one: One) -> None:
-        """The call in it is over."""
-        one.before = one.after if one.is_well else 0
+        """The call in it is over; one that was refused before it was in it changed nothing."""
+        if one.after:
+            one.before = one.after if one.is_well else 0
+            one.after = 0
         one.left_us = self._now_us()
         if not one.before:
             self._forget(*one.key)

@@ -73,7 +73,12 @@ def public_key(key: bytes) -> PublicKey:
 
 def read(path: Path) -> SignedHead:
     """Read a head's file. Raises UsageError: it cannot be read, is none, or its signature does not fit."""
-    data = read_file(path, "head_bytes_max", FILE_BYTES_MAX)
+    try:
+        data = read_file(path, "head_bytes_max", FILE_BYTES_MAX)
+    except UsageError:
+        raise
+    except HostelError as error:
+        raise UsageError(f"{shown(str(path))} is no head of an audit: {shown(str(error))}") from None
     return _checked(lambda: msgspec.json.decode(data, type=_Text), shown(str(path)))
 
 

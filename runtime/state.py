@@ -19,6 +19,7 @@ from host_api.erasure.service import Erasure
 from host_api.erasure.tombstone import is_tombstone
 from host_api.erasure.user import BalanceLeft, Erased
 from host_api.errors import ApiError, ErrorCode
+from host_api.front_end.sessions import FrontEnds
 from host_api.money import AMOUNT_MAX, Money
 from host_api.notify.notices import Notices
 from host_api.payment import records, sweep
@@ -57,7 +58,7 @@ class StateOperations:
 
     def __init__(
         self, *, store: Store, directory: Path | None, desk: Desk, users: EmbeddedDirectory, consents: ConsentStore,
-        notices: Notices, erasure: Erasure, journal: Journal | None,
+        notices: Notices, front_end: FrontEnds, erasure: Erasure, journal: Journal | None,
     ) -> None:  # fmt: skip
         self._store, self._erasure = store, erasure
         self.directory = directory
@@ -73,6 +74,8 @@ class StateOperations:
         """What users allowed which program, for them to see and take back."""
         self.notices = notices
         """Messages from programs to users, to be shown and taken."""
+        self.front_end = front_end
+        """Tokens with which front ends speak for their users, issued and ended."""
 
     def now_us(self) -> int:
         """The host's time, µs since the epoch."""
@@ -134,6 +137,7 @@ class StateOperations:
         return await self._erase_user(user, forfeit_balance)
 
     async def _erase_user(self, user: str, forfeit_balance: bool) -> Erased:
+        await self.front_end.end_sessions(user, erasing=True)
         return await self._erasure.erase_user(user, forfeit_balance=forfeit_balance)
 
     def _check_wallets(self, user: str) -> None:
@@ -157,18 +161,19 @@ class StateOperations:
         return [] if self.journal is None else await self.journal.lines(query, limit)
 
     async def follow_logs(self, query: Query, take: Callable[[LogLine | None], None], limit: int = 100) -> None:
-        """As `logs`, and then those that come, until it is cancelled; `take` is short. None stands for lines that were
+        """As `logs`, and then those that come, until it is cancelled or the host drained; `take` is short. None stands for lines that were
         dropped, because they came faster than they were taken. Raises UsageError: too many follow already."""
-        if self.journal is None:
-            return
-        try:
-            with self.journal.follow(query) as tail:
-                for line in await self.journal.lines(query, limit):
+        if self.journal is not None:
+            async with self.journal.follow("logs", query, limit) as tail:
+                async for line in tail:
                     take(line)
-                async for each in tail:
-                    take(each)
-        except ValueError as error:
-            raise UsageError(str(error), code="too_many_watch") from None
+
+    async def follow_receipts(self, query: Query, take: Callable[[PastCall | None], None], limit: int = 0) -> None:
+        """As `follow_logs`, of calls as they end."""
+        if self.journal is not None:
+            async with self.journal.follow("receipts", query, limit) as tail:
+                async for told in tail:
+                    take(told)
 
     # ---- backups -----------------------------------------------------------------------------------------------------
     async def backup(self, to: Path, *, journal: bool = False) -> Manifest:

@@ -127,6 +127,12 @@ class StateChanges:
 
 
 def _other_developer(app_id: str, owner: str) -> UsageError:
+    if not owner:
+        return UsageError(
+            f"{app_id} was installed by the operator as nobody's: whose it is, the operator says by installing a release"
+            " that they signed",
+            code="other_developer", details={"owner": ""},
+        )  # fmt: skip
     return UsageError(
         f"{app_id} is the program of {owner}: a release of another developer is taken only with new_owner"
         " (--new-owner), which hands over what the program keeps and was paid",

@@ -72,7 +72,7 @@ class JournalFigures:
     failing: bool
     """The disk refused the last write."""
     tails: int
-    """Who follows the log now."""
+    """Who follows them now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +83,8 @@ class HostStatus:
     now_us: int
     up_us: int
     """How long it is open."""
+    ready: bool
+    """New work may come here: all doors are open, and it does not drain."""
     draining: bool
     statistics: HostStatistics
     placement: str

@@ -7,20 +7,25 @@ from __future__ import annotations
 
 import resource
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from host_api import audit
-from host_api.store import Transaction
+from host_api.events.telling import ToldEvent
+from host_api.store import Store, Transaction
 from runtime.assembly import Parts
 from runtime.errors import UsageError
+from runtime.event_tail import EventTail
 from runtime.journal.journal import Journal
 from runtime.metrics import Metrics, first
 from runtime.settings import HostSettings
 from runtime.statistics import TOP_BY, HostStatistics, HostStatus, Top
+
+EVENT_TAILS_MOST: Final = 64
 
 
 class HostUpkeep:
@@ -28,13 +33,22 @@ class HostUpkeep:
 
     def __init__(self, parts: Parts) -> None:
         self.settings = parts.settings
-        self._store, self._calls, self._pushes = parts.store, parts.calls, parts.pushes
+        self._store: Store = parts.store
+        self._watched, self._calls, self._pushes = parts.store, parts.calls, parts.pushes
         self._registry, self._executor, self._services = parts.registry, parts.executor, parts.services
         self._desk, self._modules = parts.desk, parts.modules
         self._opened_us = parts.store.now_us()
         self.journal: Journal | None = parts.journal
         self.metrics: Metrics | None = parts.metrics
         """Figures of the host and its programs; None where nothing is counted."""
+        self._event_tails = 0
+        self.doors_open = True
+        """False while a daemon has not opened all the ways in to its host."""
+
+    @property
+    def ready(self) -> bool:
+        """New work may come: all doors are open, and the host does not drain."""
+        return self.doors_open and not self._calls.closing
 
     # ---- what there is to see ----------------------------------------------------------------------------------------
     def statistics(self) -> HostStatistics:
@@ -55,8 +69,8 @@ class HostUpkeep:
         """The host as a process."""
         executor, now_us = self._executor.status(), self._store.now_us()
         return HostStatus(
-            version=_version(), now_us=now_us, up_us=now_us - self._opened_us, draining=self._calls.closing,
-            statistics=self.statistics(), placement=executor.placement, workers=executor.workers,
+            version=_version(), now_us=now_us, up_us=now_us - self._opened_us, ready=self.ready,
+            draining=self._calls.closing, statistics=self.statistics(), placement=executor.placement, workers=executor.workers,
             resident_bytes=_resident_bytes(), calls_ended=0 if self.metrics is None else self.metrics.calls_ended,
             commits=self._store.commits, writes=self._store.writes,
             journal=None if self.journal is None else self.journal.status(),
@@ -83,12 +97,35 @@ class HostUpkeep:
             cpu_us_per_s=sum(row.cpu_us_per_s for row in rows), programs=tuple(first(rows, limit, by)),
         )  # fmt: skip
 
+    @contextmanager
+    def event_tail(self, app_id: str = "", before: int = 0) -> Iterator[EventTail]:
+        """What programs are told, or one of them, as it happens; with the newest `before` first. Raises UsageError:
+        EVENT_TAILS_MOST follow already."""
+        if self._event_tails >= EVENT_TAILS_MOST:
+            raise UsageError(f"{EVENT_TAILS_MOST} follow the events already", code="too_many_watch")
+        self._event_tails += 1
+        try:
+            yield EventTail(self._watched, app_id, before)
+        finally:
+            self._event_tails -= 1
+
+    async def follow_events(self, take: Callable[[ToldEvent], None], app_id: str = "", before: int = 0) -> None:
+        """As `event_tail`, until it is cancelled; `take` is short."""
+        with self.event_tail(app_id, before) as tail:
+            async for page in tail:
+                for event in page:
+                    take(event)
+
     # ---- the end -----------------------------------------------------------------------------------------------------
     async def drain(self, seconds: float) -> None:
         """No new calls from now on; waits so long for those in flight, then ends them as `cancelled`. Cancelled itself,
         it ends them at once. The host stays open for everything else."""
         self._pushes.close()
         await self._calls.drain(seconds)
+
+    async def record_steering(self, effect: str, *, by: str) -> None:
+        """To the audit: who has the host drained or stopped. Before it is. Raises ApiError of the store."""
+        await self._store.write(lambda tx: audit.record(tx, effect, by=by))
 
     # ---- settings ----------------------------------------------------------------------------------------------------
     async def record_settings(self, changes: Mapping[str, tuple[Any, Any]], *, by: str) -> None:

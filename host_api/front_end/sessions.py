@@ -62,20 +62,22 @@ class FrontEnds:
             raise TokenRefused("token_invalid", "this is no token of this host, or its session was ended")
         return session
 
-    async def end_sessions(self, user: str) -> None:
+    async def end_sessions(self, user: str, *, erasing: bool = False) -> None:
         """Tokens issued for `user` up to now count no more, from the commit on; what was begun with them goes on.
-        Audited. Raises ValueError for nobody, and ApiError of the store."""
+        Audited, unless it is part of an erasure, which leaves a record of its own and no salt behind. Raises ValueError
+        for nobody, and ApiError of the store."""
         if not user:
             raise ValueError("a user has a name: '' is nobody")
-        await self._store.write(partial(self._end, user=user))
+        await self._store.write(partial(self._end, user=user, erasing=erasing))
 
-    def _end(self, tx: Transaction, *, user: str) -> None:
+    def _end(self, tx: Transaction, *, user: str, erasing: bool) -> None:
         tx.execute(
             "INSERT INTO ended_sessions (user_hash, before_us, gone_us) VALUES (:hash, :before_us, :gone_us)"
             " ON CONFLICT (user_hash) DO UPDATE SET before_us = excluded.before_us, gone_us = excluded.gone_us",
             {"hash": self._signer.hash_of(user), "before_us": tx.now_us, "gone_us": tx.now_us + _LIFE_US_MAX + 1},
         )
-        audit.record(tx, "sessions.ended", subject=audit.subject(tx, user, self._new_salt))
+        if not erasing:
+            audit.record(tx, "sessions.ended", subject=audit.subject(tx, user, self._new_salt))
 
 
 def prune(tx: Transaction, at_most: int) -> int:

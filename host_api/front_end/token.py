@@ -67,7 +67,7 @@ class FrontEndSession:
     """From then on it counts no more; µs since the epoch, at most an hour after `issued_us`."""
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.user) <= USER_CHARS_MAX or not _is_text(self.user):
+        if not 1 <= len(self.user) <= USER_CHARS_MAX or not is_text(self.user):
             raise ValueError(f"a session has a user: 1 to {USER_CHARS_MAX} characters")
         if not _LOCALE.fullmatch(self.locale):
             raise ValueError(f"{ascii(self.locale)[:80]} is no language tag (BCP 47), such as en-GB")
@@ -156,7 +156,7 @@ def _padded(text: str) -> str:
     return text + "=" * (-len(text) % 4)
 
 
-def _is_text(text: str) -> bool:
+def is_text(text: str) -> bool:
     """Whether it has a form in UTF-8: no half of a surrogate pair."""
     try:
         text.encode()

@@ -30,7 +30,7 @@ _UPLOAD: Final = (
     "app_id, code, name, status, identity, developer, signed_by, module_sha256, reviewed, payee, grants, limits,"
     " uploaded_us, decided_us, reason, report"
 )
-_RUN: Final = "code, name, identity, signed_by, module_sha256, reviewed, payee, facts, grants, limits, config"
+_RUN: Final = "code, name, identity, developer, signed_by, module_sha256, reviewed, payee, facts, grants, limits, config"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +40,8 @@ class StoredRelease:
     code: int
     name: str
     identity: str
+    developer: str
+    """Who vouched for it: not always who owns the program now."""
     signed_by: str
     module_sha256: str
     reviewed: bool
@@ -221,9 +223,12 @@ def authority(tx: Transaction, app_id: str, user: str) -> Authority | None:
 
 
 def held(tx: Transaction, app_id: str) -> Grants:
-    """What its full release may do, stopped or not."""
+    """What its full release may do, stopped or not, and what its candidate may besides."""
     program = find_program(tx, app_id)
-    return NO_GRANTS if program is None else _authority(tx, app_id, program.current_code).grants()
+    if program is None:
+        return NO_GRANTS
+    full, tried = (_authority(tx, app_id, code).grants() for code in (program.current_code, program.candidate_code))
+    return Grants(grants=(*full, *tried.without(full)))
 
 
 def _authority(tx: Transaction, app_id: str, code: int) -> Authority:
@@ -345,11 +350,11 @@ def _program(row: Row) -> StoredProgram:
 
 
 def _stored(row: Row) -> StoredRelease:
-    code, name, identity, signed_by, module_sha256, reviewed, payee, facts, grants, limits, config = row
+    code, name, identity, developer, signed_by, module_sha256, reviewed, payee, facts, grants, limits, config = row
     return StoredRelease(
-        code=code, name=name, identity=identity.hex(), signed_by=signed_by, module_sha256=module_sha256.hex(),
-        reviewed=bool(reviewed), facts=_facts(facts), requested=_requested(facts), grants=_grants(grants),
-        limits=_json(limits), config=bytes(config), payee=payee,
+        code=code, name=name, identity=identity.hex(), developer=developer, signed_by=signed_by,
+        module_sha256=module_sha256.hex(), reviewed=bool(reviewed), facts=_facts(facts), requested=_requested(facts),
+        grants=_grants(grants), limits=_json(limits), config=bytes(config), payee=payee,
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from host_api import audit
 from host_api.erasure.tombstone import is_tombstone
+from host_api.ownership import claim
 from host_api.releases import developers, records
 from host_api.releases.developers import REASON_CHARS_MAX, clean
 from host_api.releases.records import StoredProgram
@@ -26,12 +27,13 @@ USER_CHARS_MAX: Final = 256
 def approve(
     tx: Transaction, app_id: str, code: int, given: Given, *, note: str = "", isolation: str | None = None
 ) -> Upload:
-    """The operator looked at it and gives it this. Nobody gets it yet. Raises RegistryRefused: `release_unknown`,
-    `step_refused`, `key_revoked`."""
+    """The operator looked at it and gives it this. Nobody gets it yet; from now on the id is its developer's. Raises
+    RegistryRefused: `release_unknown`, `step_refused`, `key_revoked`; NotOwner: it is another one's by now."""
     release = records.get_release(tx, app_id, code)
     to = step(app_id, code, release.status, Step.APPROVE)
     _check_signer(tx, release)
     note = clean("the note", note, REASON_CHARS_MAX) if note else ""
+    claim(tx, app_id, release.developer, new_owner=False)
     program = records.put_program(tx, app_id, app_id, isolation or "shared")
     if program.leaving:
         raise RegistryRefused("not_installed", f"{app_id} is being uninstalled: wait for its end", app_id=app_id)

@@ -13,8 +13,8 @@ from typing import Final
 import msgspec
 
 from host_api import audit
-from host_api.ownership import claim
-from host_api.releases import contents, records
+from host_api.ownership import NotOwner, claim, owner_of
+from host_api.releases import contents, developers, records
 from host_api.releases.removal import remove_releases
 from host_api.releases.steps import follow, withdraw_candidate
 from host_api.releases.transitions import RegistryRefused
@@ -29,13 +29,16 @@ DAY_US: Final = 24 * 3600 * 1_000_000
 def submit(tx: Transaction, offer: Offer, *, per_day: int, pending: int, also_known_as: Collection[str] = ()) -> Upload:
     """A developer's upload waits for a review. The very same sent again gives what is there.
 
-    The first upload of an id makes it the developer's. Raises NotOwner; RegistryRefused: `version_taken`,
-    `uploads_pending`, `uploads_per_day`.
+    An id that is nobody's is the developer's while a release under it waits for its review, and for ever once one was
+    approved. Raises NotOwner; RegistryRefused: `version_taken`, `uploads_pending`, `uploads_per_day`, as of `check_key`.
     """
     there = records.find_release(tx, offer.app_id, offer.code)
     if there is not None and (there.identity, there.signed_by) == (offer.identity, offer.signed_by):
         return there
-    claim(tx, offer.app_id, offer.developer, new_owner=False, also_known_as=also_known_as)
+    if owner_of(tx, offer.app_id):
+        claim(tx, offer.app_id, offer.developer, new_owner=False, also_known_as=also_known_as)
+    else:
+        _reserve(tx, offer.app_id, offer.developer)
     (highest,) = tx.execute("SELECT max(code) FROM releases WHERE app_id = :app_id", {"app_id": offer.app_id})[0]
     if highest is not None and offer.code <= highest:
         raise RegistryRefused(
@@ -51,6 +54,25 @@ def submit(tx: Transaction, offer: Offer, *, per_day: int, pending: int, also_kn
     )  # fmt: skip
     _prune(tx, offer.app_id)
     return records.get_release(tx, offer.app_id, offer.code)
+
+
+def _reserve(tx: Transaction, app_id: str, developer: str) -> None:
+    """Raises NotOwner: the operator installed it as nobody's, or another developer's release waits for its review."""
+    if records.find_program(tx, app_id) is not None:
+        raise NotOwner(app_id, "")
+    others = tx.execute(
+        "SELECT developer FROM releases WHERE app_id = :app_id AND developer <> :developer AND status <> 'rejected'",
+        {"app_id": app_id, "developer": developer},
+    )
+    if others:
+        raise NotOwner(app_id, str(others[0][0]))
+    rejected = tx.execute(
+        "DELETE FROM releases WHERE app_id = :app_id AND developer <> :developer RETURNING module_sha256,"
+        " assets_sha256",
+        {"app_id": app_id, "developer": developer},
+    )
+    for module, assets in rejected:
+        contents.drop_unused(tx, module, assets)
 
 
 def _check_counts(tx: Transaction, developer: str, per_day: int, pending: int) -> None:
@@ -84,7 +106,7 @@ def install(
     """Upload, approval and full release in one: the operator's short way. What is there under this version code is
     replaced.
 
-    Raises NotOwner; RegistryRefused `version_goes_down`.
+    Raises NotOwner; RegistryRefused `version_goes_down`, as of `check_key`.
     """
     app_id, code = offer.app_id, offer.code
     claim(tx, app_id, offer.developer, new_owner=new_owner, also_known_as=also_known_as)
@@ -124,6 +146,9 @@ def install(
 
 
 def _insert(tx: Transaction, offer: Offer, status: Status, *, reviewed: bool, given: Given) -> None:
+    key = developers.find_key(tx, offer.signed_by)
+    if key is not None:  # again: it may have been revoked while the module was compiled
+        developers.check_key(key, tx.now_us)
     contents.put_module(tx, offer.module_sha256, offer.wasm)
     assets = contents.put_assets(tx, offer.assets)
     tx.execute(

@@ -61,7 +61,8 @@ def _known(tx: Transaction, purpose: str) -> str:
 
 def _remember(tx: Transaction, purpose: str, id_: str) -> None:
     tx.execute(
-        "INSERT INTO host_keys (purpose, key_id, created_us) VALUES (:purpose, :key_id, :now_us)",
+        "INSERT INTO host_keys (purpose, key_id, created_us) VALUES (:purpose, :key_id, :now_us)"
+        " ON CONFLICT (purpose) DO NOTHING",  # two who ask for it first read the same file
         {"purpose": purpose, "key_id": id_, "now_us": tx.now_us},
     )
 

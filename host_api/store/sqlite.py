@@ -148,6 +148,8 @@ class FileStore:
     async def backup(self, path: Path, look: Callable[[Transaction], T]) -> T:
         await trio.lowlevel.checkpoint_if_cancelled()
         async with self._whole_file:
+            if remains.owed(self._reader):  # else the copy has the bytes of who was erased, and nobody scrubs it
+                await self._scrub()
             reader, unwanted = connect(self._file, writable=False), threading.Event()
             now_us = self.now_us()
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import trio
+
 from host_api.store.protocol import Store, T, Transaction
 
 
@@ -21,6 +23,7 @@ class WatchedStore:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._next: trio.Event | None = None
         self.committed: Callable[[], None] = _nobody
 
     @property
@@ -39,6 +42,16 @@ class WatchedStore:
             return await self._store.write(job)
         finally:
             self.committed()
+            if self._next is not None:
+                self._next.set()
+                self._next = None
+
+    async def next_commit(self) -> None:
+        """Waits until something is committed after this call. What was read before it, without waiting, is all there
+        was until then."""
+        if self._next is None:
+            self._next = trio.Event()
+        await self._next.wait()
 
     def read(self, job: Callable[[Transaction], T]) -> T:
         return self._store.read(job)

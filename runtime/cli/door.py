@@ -20,9 +20,11 @@ from runtime.errors import AnswerRefused, ConnectionLost, HostelError, UsageErro
 
 if TYPE_CHECKING:
     from runtime.client import Client
+    from runtime.statistics import HostStatus
 
 T = TypeVar("T")
 VARIABLE: Final = "HOSTEL_SOCKET"
+LOOK_EVERY_S: Final = 0.05
 
 State = Annotated[
     Path | None,
@@ -49,6 +51,33 @@ def on_host(state: Path | None, socket: Path | None, work: Callable[[Client], Aw
     """As `ask`, for what needs a host that runs. Where there is none it raises ConnectionLost, which says how one is
     started."""
     return _run(_connected(state, socket, offline=False), work, HostelError)
+
+
+def until_ready(state: Path | None, socket: Path | None, seconds: float) -> HostStatus:
+    """As soon as a host answers there and is ready, its status. Raises ConnectionLost (`unreachable`, `not_ready`) when
+    so long is over; AccessDenied at once."""
+    import trio
+
+    from runtime.client import Client
+
+    place = _socket(state, socket)
+
+    async def wait() -> HostStatus:
+        why = ConnectionLost("no host answers", code="unreachable")
+        with trio.move_on_after(seconds):
+            while True:
+                try:
+                    async with Client.connect(place) as client:
+                        told = await client.status()
+                    if told.ready:
+                        return told
+                    why = ConnectionLost("the host there drains, or opens its doors still", code="not_ready")
+                except ConnectionLost as lost:
+                    why = lost
+                await trio.sleep(LOOK_EVERY_S)
+        raise ConnectionLost(f"not ready within {seconds:g} s: {why.message}", code=why.code, details=why.details)
+
+    return trio.run(wait)
 
 
 def _run(

@@ -32,7 +32,7 @@ EXIT_CODES: Final[Mapping[int, str]] = {
     20: "what the host keeps does not hold together; the line names the first difference",
     21: "the request was refused or ended on its way to the host",
     22: "the host does not know who asks, or does not allow it to them",
-    23: "no host answers there, or the connection to it was lost",
+    23: "no host answers there, or is ready in time, or the connection to it was lost",
     FAULT: "a fault of hostel itself; the line has an incident id",
     OUTPUT_FAILED: "the output could not be written: a full disk, most likely",
     INTERRUPTED: "interrupted from the keyboard",

@@ -1,23 +1,26 @@
-"""`hostel logs` and `hostel receipts`: what programs said, and what their calls cost."""
+"""`hostel logs`, `receipts` and `events tail`: what programs said, what their calls cost, what they are told."""
 
 from __future__ import annotations
 
 import datetime
 import json
 import re
+import sys
 import time
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from cyclopts import Parameter
 
 from runtime.cli import report
-from runtime.cli.door import Socket, State, ask
+from runtime.cli.door import Socket, State, ask, on_host
 from runtime.errors import UsageError
 from runtime.journal.entries import LEVELS, LogLine, PastCall, Query
 
 if TYPE_CHECKING:
+    from host_api.events.telling import ToldEvent
     from runtime.client import Client
 
+_DROPPED: Final = "[some were dropped here: they came faster than they were taken]"
 _UNITS: Final = {"s": 1, "min": 60, "h": 3_600, "d": 86_400}
 Since = Annotated[
     str, Parameter(help="How far back: 90s, 15min, 2h, 7d; or a time such as 2026-11-23T08:00:00Z. Else: all.")
@@ -53,15 +56,19 @@ def logs(
 
     def show(line: LogLine | None) -> None:
         report.show_line(_as_json(line) if as_json else _line(line))
+        sys.stdout.flush()
+
+    async def go_on(client: Client) -> None:
+        await client.follow_logs(query, show, limit)
 
     async def read(client: Client) -> None:
-        if follow:
-            await client.follow_logs(query, show, limit)
-            return
         for line in await client.logs(query, limit):
             show(line)
 
-    ask(state, socket, read)
+    if follow:
+        on_host(state, socket, go_on)
+    else:
+        ask(state, socket, read)
 
 
 def receipts(
@@ -73,10 +80,11 @@ def receipts(
     since: Since = "",
     call: Annotated[str, Parameter(help="Only the call with this id.")] = "",
     trace: Trace = "",
+    follow: Annotated[bool, Parameter(help="Go on with calls as they end, until Ctrl-C.")] = False,
     limit: Limit = 20,
     as_json: AsLines = False,
 ) -> None:
-    """Print what calls cost and how they ended, the oldest first.
+    """Print what calls cost and how they ended, the oldest first. The table is one line a call where it is followed.
 
     Parameters
     ----------
@@ -85,16 +93,72 @@ def receipts(
     """
     query = Query(app_id=app, call_id=call, trace_id=trace, since_us=_since_us(since))
 
+    def show(told: PastCall | None) -> None:
+        report.show_line(_call_as_json(told) if as_json else _call(told))
+        sys.stdout.flush()
+
+    async def go_on(client: Client) -> None:
+        await client.follow_receipts(query, show, limit)
+
     async def read(client: Client) -> list[PastCall]:
         return await client.receipts(query, limit)
+
+    if follow:
+        on_host(state, socket, go_on)
+        return
 
     found = ask(state, socket, read)
     if as_json:
         for one in found:
-            report.show_line(json.dumps(one.as_dict(), ensure_ascii=False))
+            report.show_line(_call_as_json(one))
         return
     columns = ("time", "program", "method", "ending", ">cpu ms", ">wall ms", ">host calls", ">denials", "call")
     report.show_table(columns, map(_receipt, found))
+
+
+def events(
+    app: str = "",
+    /,
+    *,
+    state: State = None,
+    socket: Socket = None,
+    limit: Annotated[int, Parameter(help="The newest so many of what there is, first.")] = 0,
+    as_json: AsLines = False,
+) -> None:
+    """Print which events programs are told, as they are written, until Ctrl-C: what happened to which order, without
+    whose it is.
+
+    Parameters
+    ----------
+    app
+        The program's id; left out: all of them.
+    """
+    import msgspec
+
+    def show(event: ToldEvent) -> None:
+        if as_json:
+            report.show_line(json.dumps(msgspec.structs.asdict(event), ensure_ascii=False))
+        else:
+            place = f"{event.stream} {event.stream_seq}"
+            report.show_line(f"{_time(event.at_us)} {event.app_id} {event.app_seq} {event.topic} {place}")
+        sys.stdout.flush()
+
+    async def go_on(client: Client) -> None:
+        await client.follow_events(show, app, limit)
+
+    on_host(state, socket, go_on)
+
+
+def _call(told: PastCall | None) -> str:
+    if told is None:
+        return _DROPPED
+    receipt, usage = told.receipt, told.receipt.usage
+    cost = f"{usage.cpu_us / 1e3:,.3f} ms cpu, {usage.wall_us / 1e3:,.3f} ms"
+    return f"{_time(told.at_us)} {receipt.app_id} {receipt.method} {receipt.ending.value} {cost} {receipt.call_id}"
+
+
+def _call_as_json(told: PastCall | None) -> str:
+    return json.dumps({"dropped": True} if told is None else told.as_dict(), ensure_ascii=False)
 
 
 def _receipt(told: PastCall) -> tuple[object, ...]:
@@ -107,7 +171,7 @@ def _receipt(told: PastCall) -> tuple[object, ...]:
 
 def _line(line: LogLine | None) -> str:
     if line is None:
-        return "[lines were dropped here: they came faster than they were taken]"
+        return _DROPPED
     return f"{_time(line.at_us)} {line.app_id} {line.level} {line.call_id[:8]} {line.text}"
 
 

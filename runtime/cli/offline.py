@@ -16,11 +16,14 @@ from typing import Final
 import trio
 
 from host_api.erasure.service import Erasure
+from host_api.front_end.sessions import FrontEnds
+from host_api.front_end.token import KEY_PURPOSE
 from host_api.notify.notices import Notices
 from host_api.payment.checkout import Checkout
 from host_api.prompts.desk import Desk
 from host_api.releases.records import authority
 from host_api.store import Store, StoreError, open_store
+from host_api.store.key_file import KEY_BYTES, open_key
 from host_api.store.sqlite import FILE_NAME
 from host_api.user.asking import ConsentPrompts
 from host_api.user.consent import ConsentStore
@@ -54,8 +57,10 @@ async def opened(directory: Path) -> AsyncIterator[Client]:
     try:
         async with open_store(directory, sources.SystemClock()) as store:
             journal = await open_journal(store, directory, None)
+            key = await open_key(store, directory, KEY_PURPOSE, lambda: secrets.token_bytes(KEY_BYTES))
+            front_end = FrontEnds(store=store, key=key, new_salt=sources.new_salt)
             async with open_registry(store, directory) as registry, trio.open_nursery() as nursery:
-                state = _state(store, directory, nursery, journal)
+                state = _state(store, directory, nursery, front_end, journal)
                 here, there = socket.socketpair()
                 nursery.start_soon(serve_one, _answers(state, registry), there)
                 async with Client.over(here) as client:
@@ -72,7 +77,9 @@ async def opened(directory: Path) -> AsyncIterator[Client]:
         raise raised
 
 
-def _state(store: Store, directory: Path, nursery: trio.Nursery, journal: Journal | None) -> StateOperations:
+def _state(
+    store: Store, directory: Path, nursery: trio.Nursery, front_end: FrontEnds, journal: Journal | None
+) -> StateOperations:
     desk = Desk(
         store=store, clock=store, nursery=nursery, cashier=None, new_id=sources.new_id,
         new_token=lambda: secrets.token_hex(32), installed=authority,
@@ -86,7 +93,7 @@ def _state(store: Store, directory: Path, nursery: trio.Nursery, journal: Journa
     )  # fmt: skip
     return StateOperations(
         store=store, directory=directory, desk=desk, users=EmbeddedDirectory(store=store, new_salt=sources.new_salt),
-        consents=consents, notices=Notices(store=store), erasure=erasure, journal=journal,
+        consents=consents, notices=Notices(store=store), front_end=front_end, erasure=erasure, journal=journal,
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -17,6 +17,12 @@ from runtime.cli.door import ask
 
 if TYPE_CHECKING:
     from runtime.client import Client
+
+_MOMENTS: Final = frozenset(
+    {"created_us", "valid_from_us", "valid_until_us", "revoked_us", "uploaded_us", "decided_us", "installed_us",
+     "changed_us", "expires_at_us"}
+)  # fmt: skip
+"""Points in time; other names that end so are how long something takes."""
 
 
 def at_registry(state: Path | None, socket: Path | None, question: Callable[[Client], Awaitable[Any]]) -> Any:
@@ -43,14 +49,17 @@ def show(value: Any, title: str, as_json: bool) -> None:
 
 
 def when(at_us: int) -> str:
-    """'' for never."""
+    """'' for never; µs since 1970 where no calendar goes so far."""
     if not at_us:
         return ""
-    return f"{datetime.datetime.fromtimestamp(at_us // 1_000_000, datetime.UTC):%Y-%m-%dT%H:%M:%SZ}"
+    try:
+        return f"{datetime.datetime.fromtimestamp(at_us // 1_000_000, datetime.UTC):%Y-%m-%dT%H:%M:%SZ}"
+    except (ValueError, OverflowError):
+        return str(at_us)
 
 
 def _cell(name: str, value: Any) -> object:
-    if name.endswith("_us") and isinstance(value, int):
+    if name in _MOMENTS and isinstance(value, int):
         return when(value)
     if isinstance(value, dict):
         return ", ".join(f"{key}: {_cell(key, one)}" if one != {} else key for key, one in value.items())

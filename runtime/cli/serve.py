@@ -43,7 +43,8 @@ def serve(
     if check:
         _check(lambda: _read(config, state), as_json)
         return
-    _run(_read(config, state), lambda: _read(config, state))
+    file = FILE if config is None and FILE.exists() else config  # read again it has to be there: its limits hold
+    _run(_read(file, state), lambda: _read(file, state))
 
 
 def _read(config: Path | None, state: Path | None) -> Config:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from cyclopts import Parameter
 
 from runtime.cli import report
-from runtime.cli.door import Socket, State, on_host
+from runtime.cli.door import Socket, State, on_host, until_ready
 from runtime.errors import UsageError
 from runtime.statistics import HostStatus, ProgramFigures, Top
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from runtime.client import Client
 
 EVERY_S: Final = 1.0
+WAIT_S_MAX: Final = 3_600.0
 _COLUMNS: Final = (
     "program", ">calls/s", ">failed/s", ">in flight", ">p50 ms", ">p99 ms", ">cpu %", ">memory MiB", ">denials/s",
     ">calls",
@@ -29,13 +30,23 @@ _BY: Final = {"cpu": "cpu_us_per_s", "calls": "calls_per_s", "failed": "failed_p
               "memory": "memory_bytes", "denials": "denials_per_s", "in-flight": "calls_in_flight"}  # fmt: skip
 
 
-def status(*, state: State = None, socket: Socket = None, as_json: report.AsJson = False) -> None:
+def status(
+    *,
+    state: State = None,
+    socket: Socket = None,
+    wait: Annotated[
+        float | None, Parameter(help="Wait so many seconds for a host to answer and to be ready; else it ends with 23.")
+    ] = None,
+    as_json: report.AsJson = False,
+) -> None:
     """Say how a host does that runs: version, workers, memory, what is under way."""
+    if wait is not None and not 0 <= wait <= WAIT_S_MAX:
+        raise UsageError(f"--wait {wait}: must be from 0 to {WAIT_S_MAX:g}")
 
     async def ask(client: Client) -> HostStatus:
         return await client.status()
 
-    told = on_host(state, socket, ask)
+    told = on_host(state, socket, ask) if wait is None else until_ready(state, socket, wait)
     if as_json:
         report.show_json(plain(told))
         return
@@ -122,7 +133,7 @@ def heading(told: HostStatus, top: Top | None = None) -> list[str]:
     now, figures, journal = time.strftime("%H:%M:%S"), told.statistics, told.journal
     rates = "" if top is None else f"{top.calls_per_s:,.0f} calls/s · {top.cpu_us_per_s / 1e6:.2f} cores in guests · "
     lines = [
-        f"hostel {told.version} · up {duration(told.up_us)} · {now}{' · draining' if told.draining else ''}",
+        f"hostel {told.version} · up {duration(told.up_us)} · {now}{_standing(told)}",
         f"{rates}{figures.calls_in_flight} in flight · {figures.calls_queued} queued · {told.calls_ended:,} calls",
         f"{figures.programs:,} programs · {figures.sandboxes}/{figures.slots} sandboxes"
         f" · {figures.prompts_open} prompts · {told.placement}, jail {figures.sandbox_level}"
@@ -135,6 +146,10 @@ def heading(told: HostStatus, top: Top | None = None) -> list[str]:
             f"journal: {journal.receipts:,} receipts, {journal.lines:,} lines, {journal.dropped:,} dropped{failing}"
         )
     return lines
+
+
+def _standing(told: HostStatus) -> str:
+    return "" if told.ready else " · draining" if told.draining else " · not ready"
 
 
 def program_row(row: ProgramFigures) -> tuple[object, ...]:

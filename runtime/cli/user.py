@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from cyclopts import Parameter
 
+from host_api.front_end.token import LIFE_S
 from runtime.bundle.refusal import shown
 from runtime.cli import report
 from runtime.cli.door import Socket, State, Yes, ask, be_sure
@@ -126,6 +127,68 @@ def erase(
     else:
         to_suspense = f", {' and '.join(forfeited)} moved to the suspense account" if forfeited else ""
         report.say(f"erased: {erased.rows} rows, {erased.orders_closed} open orders closed{to_suspense}")
+
+
+def token(
+    user: str,
+    /,
+    *,
+    state: State = None,
+    socket: Socket = None,
+    life_s: Annotated[int, Parameter(name="--life-s", help="How long it counts, in seconds: 3,600 at most.")] = LIFE_S,
+    programs: Annotated[
+        tuple[str, ...], Parameter(name="--programs", help="A program that it may speak of; again for more. Else: all.")
+    ] = (),
+    not_interactive: Annotated[
+        bool, Parameter(name="--not-interactive", help="The user is not looking: no prompt opens or is answered.")
+    ] = False,
+    locale: Annotated[str, Parameter(help="The user's language, BCP 47.")] = "en",
+    time_zone: Annotated[str, Parameter(help="The user's time zone, IANA.")] = "UTC",
+    currency: Annotated[str, Parameter(help="The user's currency, ISO 4217.")] = "CNY",
+    as_json: report.AsJson = False,
+) -> None:
+    """Print a token with which a front end speaks for a user over HTTP, and nothing else. Whoever has it is that user to
+    the host, until its time is over or their sessions are ended.
+
+    Parameters
+    ----------
+    user
+        The user's id, as the platform has it.
+    """
+
+    async def work(client: Client) -> str:
+        try:
+            return await client.front_end.issue_token(
+                user, interactive=not not_interactive, locale=locale, time_zone=time_zone, currency=currency,
+                programs=programs or None, life_s=life_s,
+            )  # fmt: skip
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+
+    issued = ask(state, socket, work)
+    if as_json:
+        report.show_json({"token": issued, "user": user, "life_s": life_s})
+    else:
+        report.show_line(issued)
+
+
+def end_sessions(user: str, /, *, state: State = None, socket: Socket = None, as_json: report.AsJson = False) -> None:
+    """End what front ends may do for a user: tokens issued up to now count no more. What was begun with them goes on.
+
+    Parameters
+    ----------
+    user
+        The user's id, as the platform has it.
+    """
+
+    async def work(client: Client) -> None:
+        await client.front_end.end_sessions(user)
+
+    ask(state, socket, work)
+    if as_json:
+        report.show_json({"user": user, "ended": True})
+    else:
+        report.say(f"tokens of {shown(user)} issued up to now count no more")
 
 
 async def _export(client: Client, *, user: str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from host_api.releases.values import ProgramStatus
 from runtime import signed_head, wire
 from runtime.bundle import Bundle
 from runtime.client.link import Link
-from runtime.client.parts import Consents, FrontEnd, Notices, Prompts, Users
+from runtime.client.parts import Consents, FrontEnd, Notices, Prompts, Steering, Users
 from runtime.client.places import connect
 from runtime.client.registry import Developers, Releases, grant_map
 from runtime.client.upkeep import ClientUpkeep
@@ -62,6 +62,8 @@ class Client(ClientUpkeep):
         """As `Host.developers`: who may upload, with which keys."""
         self.releases = Releases(link)
         """As `Host.releases`: from an upload to the release that everybody gets, and back."""
+        self.host = Steering(link)
+        """The daemon itself: reload, drain, stop."""
 
     @classmethod
     @asynccontextmanager

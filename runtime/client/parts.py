@@ -1,4 +1,4 @@
-"""Parts of a client, as a host has them: prompts, users, consents, notices."""
+"""Parts of a client, as a host has them: prompts, users, consents, notices; and the host's own process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from host_api.notify.notices import Notice
 from host_api.prompts.prompt import Answer, Prompt
 from host_api.user.consent import Consent
 from runtime.client.link import Link
-from runtime.control import front_ends, users
+from runtime.control import front_ends, steering, users
 
 
 class Prompts:
@@ -110,3 +110,24 @@ class Notices:
     async def take(self, notice_id: str) -> bool:
         """See `Notices.take`."""
         return (await self._link.request(front_ends.TAKE, front_ends.TakeNotice(notice_id=notice_id))).taken
+
+
+class Steering:
+    """The daemon that the host runs in. For operators; what they ask is audited."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    async def reload(self) -> steering.Reloaded:
+        """The configuration's file is read again, as SIGHUP has it read. Raises UsageError (`config_invalid`) for one
+        that is wrong: nothing changed then."""
+        return await self._link.request(steering.RELOAD, steering.RELOAD.params())
+
+    async def drain(self, seconds: float | None = None) -> int:
+        """No new calls until the daemon is started anew; returns when none is in flight, how many were. Those that are
+        have `seconds`, or as long as the configuration says. It goes on when this is cancelled."""
+        return (await self._link.request(steering.DRAIN, steering.Drain(seconds=seconds))).calls_in_flight
+
+    async def stop(self) -> None:
+        """The daemon begins to end, as it does for SIGTERM. Returns at once."""
+        await self._link.request(steering.STOP, steering.STOP.params())

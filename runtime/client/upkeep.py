@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from host_api.events.telling import ToldEvent
 from runtime.backup import MadeBackup
 from runtime.client.link import Link
 from runtime.control import upkeep
@@ -46,6 +47,18 @@ class ClientUpkeep:
     async def follow_logs(self, query: Query, take: Callable[[LogLine | None], None], limit: int = 100) -> None:
         """See `Host.follow_logs`."""
         await self._link.request(upkeep.LOGS, _which(query, limit, follow=True), lambda told: take(told.line))
+
+    async def follow_receipts(self, query: Query, take: Callable[[PastCall | None], None], limit: int = 0) -> None:
+        """See `Host.follow_receipts`."""
+        asked = upkeep.WhichToCome(
+            app=query.app_id, call=query.call_id, trace_id=query.trace_id, since_us=query.since_us, limit=limit
+        )
+        await self._link.request(upkeep.RECEIPTS_TAIL, asked, lambda told: take(told.call))
+
+    async def follow_events(self, take: Callable[[ToldEvent], None], app_id: str = "", before: int = 0) -> None:
+        """See `Host.follow_events`."""
+        asked = upkeep.WhichEvents(app=app_id, limit=before)
+        await self._link.request(upkeep.EVENTS_TAIL, asked, lambda told: take(told.event))
 
     async def backup(self, to: Path, *, journal: bool = False) -> upkeep.BackedUp:
         """See `Host.backup`; `to` is a path of the host's machine, a whole one."""

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from msgspec import Meta
 
 from host_api.contract import Result
-from host_api.front_end.token import LIFE_S, LIFE_S_MAX
+from host_api.front_end.token import LIFE_S, LIFE_S_MAX, PROGRAMS_MAX
 from host_api.notify.notices import Notice
 from host_api.prompts.prompt import ABOUT_CHARS_MAX, Answer, Prompt
 from host_api.user.consent import Consent
@@ -103,7 +103,7 @@ class IssueToken(ControlParams, frozen=True, kw_only=True):
     locale: Annotated[str, Meta(max_length=64)] = "en"
     time_zone: Annotated[str, Meta(max_length=64)] = "UTC"
     currency: Annotated[str, Meta(max_length=3)] = "CNY"
-    programs: Annotated[list[AppId], Meta(max_length=1_000)] | None = None
+    programs: Annotated[list[AppId], Meta(max_length=PROGRAMS_MAX)] | None = None
     """What it may speak of; left out: all."""
     life_s: Annotated[int, Meta(ge=1, le=LIFE_S_MAX)] = LIFE_S
     """How long it counts, seconds."""

@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta
 
 from host_api.contract import Result
+from host_api.events.telling import ToldEvent
 from runtime.backup import MadeBackup
 from runtime.control.method import ControlMethod, ControlParams, Done, Nothing, Role
 from runtime.journal.entries import LogLine, PastCall
@@ -18,7 +19,7 @@ _Name = Annotated[str, Meta(max_length=140)]
 _Moment = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 _Path = Annotated[str, Meta(min_length=2, max_length=1_024, pattern=r"\A/")]
 _STATUS: Final = {
-    "version": "1.0.0", "now_us": 1_800_000_000_000_000, "up_us": 60_000_000, "draining": False,
+    "version": "1.0.0", "now_us": 1_800_000_000_000_000, "up_us": 60_000_000, "ready": True, "draining": False,
     "statistics": {
         "programs": 1, "calls_in_flight": 0, "calls_queued": 0, "sandboxes": 0, "slots": 512, "prompts_open": 0,
         "fetches": 0, "ticker": "signal", "sandbox_level": "full",
@@ -76,6 +77,27 @@ class Line(Result, frozen=True, kw_only=True):
     """None: lines were dropped here, because they came faster than they were taken."""
 
 
+class WhichToCome(Which, frozen=True, kw_only=True):
+    limit: Annotated[int, Meta(ge=0, le=ENTRIES_MAX)] = 0
+    """So many of the newest that ended already, before those to come."""
+
+
+class CallTold(Result, frozen=True, kw_only=True):
+    call: PastCall | None
+    """None: some were dropped here, because they came faster than they were taken."""
+
+
+class WhichEvents(ControlParams, frozen=True, kw_only=True):
+    app: _Name = ""
+    """Left out: of all programs."""
+    limit: Annotated[int, Meta(ge=0, le=ENTRIES_MAX)] = 0
+    """So many of the newest that there are, before those to come."""
+
+
+class EventTold(Result, frozen=True, kw_only=True):
+    event: ToldEvent
+
+
 class BackUp(ControlParams, frozen=True, kw_only=True):
     to: _Path
     """A new folder on the host's machine, by its whole path."""
@@ -119,6 +141,16 @@ RECEIPTS: Final = ControlMethod(
     summary="Receipts of calls that ended, by program, call, trace or time; the oldest first.",
     example={"app": "org.example.grocery", "limit": 10}, answer={"calls": []},
 )  # fmt: skip
+RECEIPTS_TAIL: Final = ControlMethod(
+    name="receipts.tail", role=Role.AUDITOR, params=WhichToCome, result=Done, stream=CallTold, effect=False,
+    summary="Receipts of calls as they end, until the request is cancelled.",
+    example={"app": "org.example.grocery"}, answer={},
+)  # fmt: skip
+EVENTS_TAIL: Final = ControlMethod(
+    name="events.tail", role=Role.AUDITOR, params=WhichEvents, result=Done, stream=EventTold, effect=False,
+    summary="Which events programs are told, as they are written, until the request is cancelled; none is dropped.",
+    example={"app": "org.example.grocery", "limit": 10}, answer={},
+)  # fmt: skip
 LOGS: Final = ControlMethod(
     name="logs", role=Role.OPERATOR, params=WhichLines, result=Done, stream=Line, effect=False,
     summary="Lines that programs logged, the oldest first, and those to come if they are followed.",
@@ -138,4 +170,4 @@ BACKUPS: Final = ControlMethod(
                          "erasures_since": 1}]},
 )  # fmt: skip
 
-METHODS: Final = (STATUS, TOP, RECEIPTS, LOGS, BACKUP, BACKUPS)
+METHODS: Final = (STATUS, TOP, RECEIPTS, RECEIPTS_TAIL, EVENTS_TAIL, LOGS, BACKUP, BACKUPS)

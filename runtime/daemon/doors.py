@@ -14,6 +14,7 @@ import trio
 
 from runtime.daemon import control, http
 from runtime.daemon.config import Config
+from runtime.daemon.life import Life
 from runtime.host import Host
 
 
@@ -28,17 +29,17 @@ class Opened:
 
 Status: TypeAlias = trio.TaskStatus[Opened]
 Door: TypeAlias = Callable[..., Awaitable[None]]
-"""`door(host, config, ready, task_status=)`: open until it is cancelled."""
+"""`door(host, config, life, task_status=)`: open until it is cancelled."""
 
 
-async def control_door(host: Host, config: Config, ready: Callable[[], bool], *, task_status: Status) -> None:
+async def control_door(host: Host, config: Config, life: Life, *, task_status: Status) -> None:
     """The control protocol, docs/protocol.md §15."""
     async with trio.open_nursery() as nursery:
-        server = await nursery.start(partial(control.serve, host, config.control))
+        server = await nursery.start(partial(control.serve, host, config.control, steered=life))
         task_status.started(Opened(where=server.where, drain=server.drain))
 
 
-async def http_door(host: Host, config: Config, ready: Callable[[], bool], *, task_status: Status) -> None:
+async def http_door(host: Host, config: Config, life: Life, *, task_status: Status) -> None:
     """The gateway for front ends, docs/protocol.md §16."""
 
     def metrics() -> bytes:
@@ -49,6 +50,5 @@ async def http_door(host: Host, config: Config, ready: Callable[[], bool], *, ta
         await trio.lowlevel.checkpoint()
 
     async with trio.open_nursery() as nursery:
-        urls = await nursery.start(lambda task_status: http.serve(host, config.http, metrics=metrics, ready=ready,
-                                                                  task_status=task_status))  # fmt: skip
+        urls = await nursery.start(partial(http.serve, host, config.http, metrics=metrics, ready=lambda: host.ready))
         task_status.started(Opened(where=urls, drain=nothing))

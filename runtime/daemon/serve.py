@@ -1,7 +1,7 @@
 """The daemon's life: open the host, open its doors, say ready, wait for a signal, drain, close.
 
-What lives here: the order. Which doors there are is doors.py's, what a reload changes reload.py's; what a signal means
-stands in docs/operations.md. Whatever cannot be promised is a StartupError before `ready` is said.
+What lives here: the order. Which doors there are is doors.py's, what a daemon can be told life.py's. Whatever cannot
+be promised is a StartupError before `ready` is said.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -21,7 +21,7 @@ from runtime.bundle import Keyring
 from runtime.daemon.config import Config
 from runtime.daemon.doors import Door, Opened
 from runtime.daemon.figures import figures
-from runtime.daemon.reload import Reload
+from runtime.daemon.life import Life
 from runtime.daemon.systemd import Supervisor
 from runtime.errors import StartupError
 from runtime.host import Host
@@ -29,6 +29,8 @@ from runtime.log import logger
 
 _log = logger("daemon")
 
+GARBAGE: Final = 20_000
+"""Objects made and not freed before the collector looks at them: hundreds of calls in flight hold so many."""
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -46,7 +48,7 @@ async def run(
     """
     _check_platform()
     _raise_open_files()
-    manager, life = Supervisor(), _Life()
+    manager = Supervisor()
     with trio.open_signal_receiver(*SIGNALS) as signals:
         async with (
             Host.open(config.service.state, keyring=_keyring(config), settings=config.host) as host,
@@ -54,47 +56,24 @@ async def run(
         ):
             if host.metrics is not None:
                 host.metrics.also(partial(figures, host))
-            nursery.start_soon(life.hear, signals, Reload(host, config, read_again), name="signals")
-            opened = [await nursery.start(partial(door, host, config, life.is_ready), name="door") for door in doors]
+            host.doors_open = False
+            life = Life(host, config, nursery, read_again)
+            nursery.start_soon(life.hear, signals, name="signals")
+            opened = [await nursery.start(partial(door, host, config, life), name="door") for door in doors]
             if manager.watchdog_s is not None:
                 nursery.start_soon(_keep_alive, manager, manager.watchdog_s, name="watchdog")
             _settle()
-            life.ready = True
+            host.doors_open = True
             _tell_ready(host, manager, [where for door in opened for where in door.where])
             task_status.started(host)
             await life.stopping.wait()
-            life.ready = False
             manager.stopping("calls in flight have their time to end")
             await _drain(host, opened, config.host.drain_s, life)
             nursery.cancel_scope.cancel()
     _log.info("stopped")
 
 
-class _Life:
-    """What the signals said."""
-
-    def __init__(self) -> None:
-        self.ready = False
-        self.stopping = trio.Event()
-        self.at_once = trio.CancelScope()
-
-    def is_ready(self) -> bool:
-        return self.ready
-
-    async def hear(self, signals: AsyncIterator[int], reload: Reload) -> None:
-        async for number in signals:
-            name = signal.Signals(number).name
-            if number == signal.SIGHUP:
-                await reload(name)
-            elif self.stopping.is_set():
-                _log.warning("asked again: what is in flight ends now", signal=name)
-                self.at_once.cancel()
-            else:
-                _log.info("stopping", signal=name)
-                self.stopping.set()
-
-
-async def _drain(host: Host, doors: Sequence[Opened], seconds: float, life: _Life) -> None:
+async def _drain(host: Host, doors: Sequence[Opened], seconds: float, life: Life) -> None:
     """No new calls; those in flight have so long. The doors stay open meanwhile, for their answers."""
     waiting = host.statistics().calls_in_flight
     with life.at_once:
@@ -141,3 +120,4 @@ def _settle() -> None:
     """What start-up made lives until the end: the collector need not look at it again."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(GARBAGE)

@@ -7,12 +7,12 @@ this side can count itself, and beyond that only within the call's own limits.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 import trio
 
-from host_api.errors import limit_exceeded
+from host_api.errors import ApiError, limit_exceeded
 from runtime.errors import Ending
 from runtime.executor import frames
 from runtime.executor.frames import Violation
@@ -22,7 +22,7 @@ from runtime.sandbox.sandbox import over_deadline
 from runtime.session import printable
 
 if TYPE_CHECKING:
-    from runtime.executor.worker_link import WorkerLink
+    from runtime.executor.worker_link import Loaded, WorkerLink
 
 REFUSED_MOST: Final = 1 << 24
 """Host calls over a limit in one call: each costs its guest CPU time."""
@@ -35,20 +35,24 @@ _OWN_ENDINGS: Final = frozenset(
      Ending.DEADLINE_EXCEEDED, Ending.PROTOCOL_VIOLATION, Ending.INTERNAL)
 )  # fmt: skip
 """What a worker may say; the others are this side's to say."""
-_decode_told = msgspec.json.Decoder(tuple[str, dict[str, str | int]]).decode
+_Number = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+"""One that every encoding of an error can hold."""
+_decode_told = msgspec.json.Decoder(tuple[str, dict[str, str | _Number]]).decode
 
 
 class Flight:
     """One job in the worker placement: waiting for a slot, in a worker, or over there with services still to finish."""
 
     __slots__ = ("_done", "_given_up", "_refused", "_serial", "_serving", "began", "cut_at", "host", "job", "link",
-                 "log_left", "number", "over", "own_calls", "replied_bytes", "scopes", "served_us", "told", "usage",
+                 "loaded", "log_left", "number", "over", "own_calls", "replied_bytes", "scopes", "served_us", "told", "usage",
                  "verdict")  # fmt: skip
 
     def __init__(self, job: Job, host: CallHost, usage: Usage, done: Callable[[Outcome], None]) -> None:
         self.job, self.host, self.usage = job, host, usage
         self.link: WorkerLink | None = None
         """The worker that has it; None before and after."""
+        self.loaded: Loaded
+        """Its module there."""
         self.number = 0
         self.over = False
         self.began = trio.current_time()
@@ -68,9 +72,9 @@ class Flight:
         self._serial = self._refused = self._serving = self._given_up = 0
 
     # ---- what the worker says ----------------------------------------------------------------------------------------
-    def request(self, body: bytes) -> tuple[int, bytes | None, bytes]:
-        """Serial number, the request, b""; or, over the limit since it lent host calls, None and the response that says
-        so. Raises Violation for what no worker of ours would send."""
+    def request(self, body: bytes) -> tuple[int, bytes, ApiError | None]:
+        """Serial number, the request, and why it is refused: it lent host calls, and is over the limit. Raises
+        Violation for what no worker of ours would send."""
         if len(body) < frames.REQUEST_HEAD.size:
             raise Violation("a short REQUEST")
         serial, cpu_us, refused = frames.REQUEST_HEAD.unpack_from(body)
@@ -92,18 +96,19 @@ class Flight:
                 "host_calls", limits.host_calls, usage.host_calls, "calls", "host calls of this call"
             )
             usage.denials += 1
-            return serial, None, self.host.refuse(request[: frames.SMALL_BYTES], error) or b""
+            return serial, request[: frames.SMALL_BYTES], error
         usage.request_bytes += len(request)
-        return serial, request, b""
+        return serial, request, None
 
     def log(self, body: bytes) -> None:
         """Raises Violation."""
-        if not 1 <= len(body) <= WRITE_MOST + 1 or body[0] not in (1, 2):
+        if not 2 <= len(body) <= WRITE_MOST + 1 or body[0] not in (1, 2):
             raise Violation("a LOG that is none")
         if self.log_left < 0:
             raise Violation("more log than the call may write")
         self.log_left -= len(body) - 1
-        self.host.log(body[0], body[1:])
+        if self.verdict is None:
+            self.host.log(body[0], body[1:])
 
     def done(self, body: bytes) -> Outcome:
         """What the worker says of the end. Raises Violation."""

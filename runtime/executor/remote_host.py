@@ -89,7 +89,7 @@ class _Cut:
 class Asked(Elsewhere):
     """A request, sent when it is first awaited."""
 
-    __slots__ = ("_accepting", "_host", "_request", "_result", "_task", "is_bare", "msgid", "serial")
+    __slots__ = ("_accepting", "_host", "_request", "_result", "_task", "is_bare", "is_given_up", "msgid", "serial")
 
     def __init__(self, host: RemoteHost, request: bytes) -> None:
         self._host, self._request = host, request
@@ -98,6 +98,7 @@ class Asked(Elsewhere):
         self._result: outcome.Outcome[Any] | None = None
         self.is_bare = True
         """Until it is answered or accepted its guest waits in no scope, and is woken by `cut`."""
+        self.is_given_up = False
         self.serial = 0
         self.msgid: int | None = None
 
@@ -113,6 +114,7 @@ class Asked(Elsewhere):
         if not self.serial:
             self._host.ask(self, self._request)
         elif self._result is not None:
+            self._host.heard(self)
             return self._result.unwrap()
         self._task = trio.lowlevel.current_task()
         try:
@@ -137,6 +139,7 @@ class Asked(Elsewhere):
 
     def _abort(self, _: object) -> trio.lowlevel.Abort:
         """Nobody waits any more; a reply that still comes is dropped."""
+        self._task, self.is_given_up = None, True
         self._host.over(self)
         return trio.lowlevel.Abort.SUCCEEDED
 
@@ -178,7 +181,8 @@ class RemoteHost:
             return
         self._log_left -= len(data)
         self._charge(LINE_US * (data.count(b"\n") + 1 + (len(data) >> 10)))
-        self._send(frames.LOG, self.number, bytes((stream,)) + data)
+        if data:
+            self._send(frames.LOG, self.number, bytes((stream,)) + data)
 
     def hold(self, size: int) -> bool:
         return self._holdings.hold(size, self.limits.held_bytes)
@@ -237,11 +241,15 @@ class RemoteHost:
 
     def heard(self, asked: Asked) -> None:
         """Its task goes on, or was cancelled: the next one's turn."""
-        if self._unheard and self._unheard[0][0] is asked:
-            self._unheard.popleft()
-            if self._unheard:
-                following, response = self._unheard[0]
-                following.wake(response)
+        unheard = self._unheard
+        if not unheard or unheard[0][0] is not asked:
+            return
+        unheard.popleft()
+        while unheard and unheard[0][0].is_given_up:
+            unheard.popleft()
+        if unheard:
+            following, response = unheard[0]
+            following.wake(response)
 
     def budget(self, body: bytes) -> None:
         """What it has lent to programs it called, and what they used, is not its own to use."""

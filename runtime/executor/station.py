@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import trio
@@ -18,7 +18,7 @@ from runtime.executor import frames
 from runtime.executor.frames import Order, Ready, Violation
 from runtime.executor.outbox import Outbox
 from runtime.executor.worker_child import WorkerChild
-from runtime.executor.worker_link import BACKLOG_MOST, READY_BYTES, WorkerLink
+from runtime.executor.worker_link import READY_BYTES, WorkerLink
 from runtime.jail import Level
 from runtime.log import logger
 from runtime.statistics import WorkerFigures
@@ -30,8 +30,6 @@ OVERDUE_BEATS: Final = 5
 """A call that is told to end has so many heartbeats to do it in."""
 STOP_S: Final = 1.0
 """How long a worker that is told to stop may take."""
-_READS_MOST: Final = 8
-"""Reads in a row before others of this process have their turn."""
 
 _log = logger("executor")
 
@@ -42,6 +40,23 @@ class Death(Exception):
     def __init__(self, why: str, *, marked: bool) -> None:
         super().__init__(why)
         self.why, self.marked = why, marked
+
+
+class _Overdue:
+    """How long a worker could have ended the call that is longest to end: time that it had a processor, or idled."""
+
+    def __init__(self, child: WorkerChild) -> None:
+        self._child = child
+        self._waited_s, self._since, self._had_s = child.waited_s(), 0.0, 0.0
+
+    def seconds(self, passed_s: float, cut_at: float | None) -> float:
+        """`passed_s`: since it was asked before, at the least. `cut_at`: when that call was to end; None: none is."""
+        before, self._waited_s = self._waited_s, self._child.waited_s()
+        if cut_at is None or cut_at != self._since:
+            self._since, self._had_s = cut_at or 0.0, 0.0
+        else:
+            self._had_s += passed_s - (self._waited_s - before)
+        return self._had_s
 
 
 class Station:
@@ -150,43 +165,50 @@ class Station:
 
     async def _serve(self, child: WorkerChild, link: WorkerLink) -> None:
         """READY, then all its frames. Ends with a Death."""
-        reads = 0
         room = bytearray(frames.RECEIVE_BYTES)
         view = memoryview(room)
-        take: Callable[[bytes], Any] = self._take_ready(link)
+        take = self._take_ready(link)
         while True:
             try:
                 count = child.link.recv_into(room)
             except BlockingIOError:
-                reads = 0
                 await trio.lowlevel.wait_readable(child.link)
                 continue
             except OSError:
                 count = 0
             if not count:
                 raise Death("it is gone", marked=True)
-            try:
-                take = take(bytes(view[:count])) or link.receive
-            except Violation as violation:
-                raise Death(f"it sent {violation}", marked=False) from None
-            except Exception as error:  # a bug of ours: this worker's calls end, the host does not
-                _log.error("a worker's frames could not be taken", exc_info=error)
-                raise Death("a fault of the host", marked=False) from error
-            reads += 1
-            if link.outbox.backlog > BACKLOG_MOST:
+            data = bytes(view[:count])
+            while self._taken(take, data):
                 await link.outbox.taken()
-            elif reads > _READS_MOST:
-                reads = 0
-                await trio.lowlevel.checkpoint()
+                data = b""
+            if self.link is link:
+                take = link.receive
+            if count < frames.RECEIVE_BYTES:
+                await trio.lowlevel.wait_readable(child.link)
+            else:
+                await trio.lowlevel.checkpoint()  # a full read: there is more, and others have their turn first
 
-    def _take_ready(self, link: WorkerLink) -> Callable[[bytes], Any]:
-        """What takes the first frame; whatever takes the next ones is what it gives."""
+    def _taken(self, take: Callable[[bytes], bool], data: bytes) -> bool:
+        """True: there is more of it, for later. Raises Death."""
+        try:
+            return take(data)
+        except Death:
+            raise
+        except Violation as violation:
+            raise Death(f"it sent {violation}", marked=False) from None
+        except Exception as error:  # a bug of ours: this worker's calls end, the host does not
+            _log.error("a worker's frames could not be taken", exc_info=error)
+            raise Death("a fault of the host", marked=False) from error
+
+    def _take_ready(self, link: WorkerLink) -> Callable[[bytes], bool]:
+        """What takes the first frame."""
         splitter = frames.Splitter(lambda kind, number: READY_BYTES)
 
-        def take(data: bytes) -> Any:
+        def take(data: bytes) -> bool:
             found = splitter.feed(data)
             if not found:
-                return take
+                return False
             if len(found) > 1 or splitter.kept_bytes or found[0][0] != frames.READY:
                 raise Violation("something before READY")
             try:
@@ -201,7 +223,7 @@ class Station:
             self.idle_since = trio.current_time()
             self._joined(link)
             self.settled.set()
-            return None
+            return False
 
         return take
 
@@ -210,9 +232,14 @@ class Station:
         settings = self._settings
         await self._in_time()
         asked_at, waited, sent = trio.current_time(), 0.0, 0
+        overdue = _Overdue(child)
         while True:
-            await trio.sleep(settings.heartbeat_s / 4 if link.flights else settings.heartbeat_s)
+            pause, began = settings.heartbeat_s / 4 if link.flights else settings.heartbeat_s, trio.current_time()
+            await trio.sleep(pause)
             now = trio.current_time()
+            asked_at += max(0.0, now - began - pause)  # this process did not run: the answer may lie here unread
+            if overdue.seconds(pause, link.oldest_cut()) > OVERDUE_BEATS * settings.heartbeat_s:
+                raise Death("it does not end a call that is over", marked=True)
             if (resident := child.resident_bytes()) > settings.memory_bytes:
                 raise Death(f"its memory of {resident >> 20} MiB is over {settings.memory_bytes >> 20}", marked=False)
             if link.beat_answered == link.beat_asked or link.outbox.sent_bytes != sent > 0 < link.outbox.backlog:
@@ -222,8 +249,6 @@ class Station:
                 continue
             if now - asked_at - (child.waited_s() - waited) > settings.heartbeat_s:
                 raise Death(f"no sign of life for {settings.heartbeat_s} s", marked=True)
-            if (cut_at := link.oldest_cut()) is not None and now - cut_at > OVERDUE_BEATS * settings.heartbeat_s:
-                raise Death("it does not end a call that is over", marked=True)
 
     async def _in_time(self) -> None:
         with trio.move_on_after(self._settings.start_s):
@@ -240,8 +265,7 @@ class Station:
     async def _bury(self, child: WorkerChild, link: WorkerLink, death: Death) -> None:
         """Whatever it was: the process is gone when this returns, its descriptors too, and its calls have ended."""
         closing = self._closing.is_set()
-        if not (death.why == "it is gone" and not link.flights and closing):
-            await self._end(child, death)
+        await self._end(child, death)
         how = await child.ended()
         trio.lowlevel.remove_instrument(link.outbox)
         link.outbox.close()

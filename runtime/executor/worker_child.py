@@ -30,6 +30,8 @@ _NEEDED: Final = ("runtime", "host_api", "wasmtime", "trio", "msgspec", "attr", 
                   "sortedcontainers", "idna", "structlog", "exceptiongroup")  # fmt: skip
 _KEPT_ENVIRONMENT: Final = ("LD_LIBRARY_PATH",)
 _SOCKET_BYTES: Final = 1024 * KIB
+_TOLD_MOST: Final = 1024 * KIB
+"""Of standard error, that is read while a worker lives."""
 _PAGE: Final = mmap.PAGESIZE
 
 
@@ -51,7 +53,7 @@ class WorkerChild:
         """By this side."""
         self._process, self._board = process, board
         self._stderr = process.stderr
-        self._told = b""
+        self._told, self._told_bytes = b"", 0
         self._pidfd = os.pidfd_open(process.pid)
 
     @classmethod
@@ -62,28 +64,32 @@ class WorkerChild:
         """
         if not sys.platform.startswith("linux"):
             raise StartupError("workers run on Linux only; elsewhere programs run in process")
-        ours, theirs = socket.socketpair()
-        board_fd = os.memfd_create("hostel-board", os.MFD_CLOEXEC)
-        try:
-            os.ftruncate(board_fd, _PAGE)
-            board = mmap.mmap(board_fd, _PAGE)
-            for end in (ours, theirs):
-                end.setblocking(False)
-                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BYTES)
-            told = msgspec.json.encode(order).decode()
-            process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _START, *_roots(), str(theirs.fileno()), str(board_fd), told],
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd="/",
-                env={name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ},
-                pass_fds=(theirs.fileno(), board_fd), start_new_session=True,
-            )  # fmt: skip
-        except OSError as error:
-            ours.close()
-            raise StartupError(f"a worker cannot be started: {error}") from error
-        finally:
-            theirs.close()
-            os.close(board_fd)
-        return cls(process, ours, board)
+        with contextlib.ExitStack() as theirs, contextlib.ExitStack() as undone:
+            try:
+                pair = socket.socketpair()
+                undone.enter_context(pair[0])
+                link_fd = theirs.enter_context(pair[1]).fileno()
+                board_fd = os.memfd_create("hostel-board", os.MFD_CLOEXEC)
+                theirs.callback(os.close, board_fd)
+                os.ftruncate(board_fd, _PAGE)
+                board = undone.enter_context(mmap.mmap(board_fd, _PAGE))
+                for end in pair:
+                    end.setblocking(False)
+                    end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BYTES)
+                process = subprocess.Popen(
+                    [sys.executable, "-I", "-S", "-c", _START, *_roots(), str(link_fd), str(board_fd),
+                     msgspec.json.encode(order).decode()],
+                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd="/",
+                    env={name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ},
+                    pass_fds=(link_fd, board_fd), start_new_session=True,
+                )  # fmt: skip
+                undone.enter_context(process)
+                undone.callback(process.kill)
+                child = cls(process, pair[0], board)
+            except OSError as error:
+                raise StartupError(f"a worker cannot be started: {error}") from error
+            undone.pop_all()
+            return child
 
     @property
     def pid(self) -> int:
@@ -141,10 +147,9 @@ class WorkerChild:
         return ascii(self._told[-TEXT_BYTES:].decode("latin-1"))[1:-1]
 
     async def read_stderr(self) -> None:
-        """A task of its own, so that the pipe never fills; keeps the end."""
-        os.set_blocking(self._stderr.fileno(), False)
+        """A task of its own, so that the pipe never fills; keeps the end. One that writes without end is left to wait."""
         with contextlib.suppress(trio.ClosedResourceError, ValueError):
-            while True:
+            while self._told_bytes < _TOLD_MOST:
                 await trio.lowlevel.wait_readable(self._stderr)
                 if not self._read_told():
                     return
@@ -155,6 +160,7 @@ class WorkerChild:
         os.set_blocking(self._stderr.fileno(), False)
         data = self._stderr.read(64 * KIB)
         if data:
+            self._told_bytes += len(data)
             self._told = (self._told + data)[-TEXT_BYTES:]
         return bool(data)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from time import perf_counter_ns, thread_time_ns
+from time import perf_counter_ns
 from typing import Final
 
 import msgspec
@@ -22,6 +22,7 @@ from runtime.executor import frames
 from runtime.executor.flight import Flight
 from runtime.executor.frames import Violation
 from runtime.executor.job import Outcome
+from runtime.executor.meter import Meter
 from runtime.executor.outbox import Outbox
 from runtime.limits import KIB, MIB, Limits
 from runtime.log import logger
@@ -30,6 +31,8 @@ from runtime.wire import MalformedMessage
 
 BACKLOG_MOST: Final = 8 * MIB
 """Bytes a worker has not taken yet, beyond which it is given no call and nothing is read from it."""
+FRAMES_AT_ONCE: Final = 128
+"""Frames of one worker that are answered before others of this process have their turn."""
 READY_BYTES: Final = 4 * KIB
 EASY_NS: Final = 60_000
 """A request that took this process longer to answer is on its guest's bill; a worker charges a part of that for each
@@ -50,28 +53,12 @@ class WorkerModule:
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class _Loaded:
+class Loaded:
     module: WorkerModule
     ref: int
     flights: int = 0
     held: list[Flight] | None = None
     """Calls that wait until the worker has all of it."""
-
-
-class _Meter:
-    """How much of a stretch of time was this thread's own CPU time. The clock for that is a system call: it is read
-    once for all frames of a read, and again only after a stretch that seemed long."""
-
-    __slots__ = ("_cpu_ns", "_wall_ns")
-
-    def start(self) -> None:
-        self._cpu_ns, self._wall_ns = thread_time_ns(), perf_counter_ns()
-
-    def spent_us(self, wall_ns: int) -> int:
-        """Of the last `wall_ns`: what was used since the start, less all other time since then."""
-        used, passed = thread_time_ns() - self._cpu_ns, perf_counter_ns() - self._wall_ns
-        self.start()
-        return max(0, min(wall_ns, used - (passed - wall_ns))) // 1_000
 
 
 class WorkerLink:
@@ -97,7 +84,7 @@ class WorkerLink:
         self.beat_answered = 0
         self.gone = False
         self._nursery, self._now_us, self._new_id, self._ended = nursery, now_us, new_id, ended
-        self._loaded: OrderedDict[WorkerModule, _Loaded] = OrderedDict()
+        self._loaded: OrderedDict[WorkerModule, Loaded] = OrderedDict()
         self._loaded_bytes, self._loaded_bytes_most = 0, loaded_bytes
         self._refs = self._number = 0
         self._beat = 0
@@ -105,8 +92,9 @@ class WorkerLink:
         """Those whose guest goes on while a service works for it: what that lends is told each turn."""
         self._cut: dict[int, float] = {}
         self._packed: dict[int, tuple[Limits, bytes]] = {}
-        self._meter = _Meter()
+        self._meter = Meter()
         self._splitter = frames.Splitter(self._most)
+        self._untaken: list[frames.Frame] = []
 
     # ---- calls -------------------------------------------------------------------------------------------------------
     def has_room(self) -> bool:
@@ -121,6 +109,7 @@ class WorkerLink:
         self.programs[job.program] = self.programs.get(job.program, 0) + 1
         loaded = self._loaded.get(job.module) or self._load(job.module)
         loaded.flights += 1
+        flight.loaded = loaded
         self._loaded.move_to_end(job.module)
         if loaded.held is not None:
             loaded.held.append(flight)
@@ -161,9 +150,8 @@ class WorkerLink:
             return
         flight.cut_at = trio.current_time()
         self._cut[flight.number] = flight.cut_at
-        loaded = self._loaded[flight.job.module]
-        if loaded.held is not None and flight in loaded.held:
-            loaded.held.remove(flight)
+        if (held := flight.loaded.held) is not None:
+            held.remove(flight)
             self._end(flight, Outcome(ending=Ending.DEADLINE_EXCEEDED))
         else:
             self.outbox.send(frames.CUT, flight.number)
@@ -177,7 +165,7 @@ class WorkerLink:
             self.programs[job.program] = left
         else:
             del self.programs[job.program]
-        self._loaded[job.module].flights -= 1
+        flight.loaded.flights -= 1
         flight.end(outcome)
         self._ended(flight)
 
@@ -189,10 +177,10 @@ class WorkerLink:
             self._end(flight, outcome)
 
     # ---- modules -----------------------------------------------------------------------------------------------------
-    def _load(self, module: WorkerModule) -> _Loaded:
+    def _load(self, module: WorkerModule) -> Loaded:
         """Sends it; a large one in pieces, between which other frames have their turn."""
         self._refs += 1
-        loaded = self._loaded[module] = _Loaded(module=module, ref=self._refs)
+        loaded = self._loaded[module] = Loaded(module=module, ref=self._refs)
         self._loaded_bytes += len(module.artifact)
         self._unload_oldest()
         facts = msgspec.json.encode(module.facts)
@@ -204,7 +192,7 @@ class WorkerLink:
             self._nursery.start_soon(self._transfer, loaded)
         return loaded
 
-    async def _transfer(self, loaded: _Loaded) -> None:
+    async def _transfer(self, loaded: Loaded) -> None:
         artifact = loaded.module.artifact
         for at in range(0, len(artifact), frames.PIECE_BYTES):
             self.outbox.send(frames.PIECE, loaded.ref, artifact[at : at + frames.PIECE_BYTES])
@@ -219,21 +207,28 @@ class WorkerLink:
         for module, loaded in tuple(self._loaded.items())[:-1]:
             if self._loaded_bytes <= self._loaded_bytes_most:
                 return
-            if not loaded.flights:
+            if not loaded.flights and loaded.held is None:
                 self._forget(module, loaded)
 
-    def _forget(self, module: WorkerModule, loaded: _Loaded) -> None:
+    def _forget(self, module: WorkerModule, loaded: Loaded) -> None:
         del self._loaded[module]
         self._loaded_bytes -= len(module.artifact)
         self.outbox.send(frames.UNLOAD, loaded.ref)
 
     # ---- what the worker sends ---------------------------------------------------------------------------------------
-    def receive(self, data: bytes) -> None:
-        """Bytes of the worker. Raises Violation: it is to be killed, and nothing of it is taken any more."""
-        flights = self.flights
+    def receive(self, data: bytes) -> bool:
+        """Bytes of the worker. True: `receive(b"")` goes on with them, when others had their turn and the worker has
+        taken what it was sent. Raises Violation: it is to be killed, and nothing of it is taken any more."""
+        flights, outbox = self.flights, self.outbox
         self._meter.start()
-        for kind, number, body in self._splitter.feed(data):
+        found = self._untaken + self._splitter.feed(data)
+        for at, (kind, number, body) in enumerate(found):
+            if at == FRAMES_AT_ONCE or outbox.backlog > BACKLOG_MOST:
+                self._untaken = found[at:]
+                return True
             flight = flights.get(number)
+            if flight is not None and flight.loaded.held is not None:
+                flight = None  # it has not begun
             if kind == frames.REQUEST and flight is not None:
                 self._request(flight, body)
             elif kind == frames.DONE and flight is not None:
@@ -246,6 +241,8 @@ class WorkerLink:
                 self._unloadable(number)
             else:
                 raise Violation(f"a frame of kind {kind} for no call of this worker")
+        self._untaken = []
+        return False
 
     def _most(self, kind: int, number: int) -> int:
         """How long a frame may be that is longer than most."""
@@ -259,12 +256,9 @@ class WorkerLink:
 
     def _request(self, flight: Flight, body: bytes) -> None:
         serial, request, refusal = flight.request(body)
-        if request is None:
-            self._reply(flight, serial, refusal)
-            return
         began = perf_counter_ns()
         try:
-            answered = flight.host.answer(request)
+            answered = flight.host.answer(request) if refusal is None else flight.host.refuse(request, refusal)
         except MalformedMessage as error:
             self._send_reply(flight, serial, frames.MALFORMED, error.reason.encode())
             return
@@ -337,8 +331,6 @@ class WorkerLink:
             self.outbox.send(frames.BUDGET, flight.number, frames.BUDGET_BODY.pack(*lent))
 
     def _log_lines(self, flight: Flight, body: bytes) -> None:
-        if flight.verdict is not None:
-            return
         try:
             flight.log(body)
         except Violation:
@@ -362,9 +354,9 @@ class WorkerLink:
         module = found[0].module
         incident = self._new_id()
         _log.error("a module does not load", incident=incident, sha256=module.facts.sha256)
-        for flight in [flight for flight in self.flights.values() if flight.job.module is module]:
+        self._forget(module, found[0])  # first: whoever has the place of a call that ends gets the module anew
+        for flight in [flight for flight in self.flights.values() if flight.loaded is found[0]]:
             self._end(flight, internal(incident))
-        self._forget(module, found[0])
 
     # ---- signs of life -----------------------------------------------------------------------------------------------
     def beat(self) -> None:

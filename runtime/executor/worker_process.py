@@ -50,6 +50,8 @@ LIMITS_KEPT: Final = 4_096
 ALONE_S: Final = 5.0
 """How long the thread of the proof may take to be gone."""
 EXIT_FAILED: Final = 70
+GARBAGE: Final = 20_000
+"""Objects made and not freed before the collector looks at them: a call leaves none, 64 at once hold thousands."""
 
 
 class _Job(NamedTuple):
@@ -297,6 +299,7 @@ async def _serve(link: socket.socket, board: memoryview, order: Order) -> None:
     level = _jailed() if order.jailed else jail.Level.named("none")
     gc.collect()
     gc.freeze()
+    gc.set_threshold(GARBAGE)
     async with trio.open_nursery() as nursery:
         outbox = Outbox(link, nursery)
         trio.lowlevel.add_instrument(outbox)
@@ -317,7 +320,7 @@ def _jailed() -> jail.Level:
 
 
 async def _read(link: socket.socket, worker: Worker) -> None:
-    """Tries first and waits, which lets guests run, only when there is nothing. Ends with the broker."""
+    """Ends with the broker. A read that fills the room is followed by another one at once; else guests run."""
     splitter = frames.Splitter(_any_length)
     room = bytearray(frames.RECEIVE_BYTES)
     view = memoryview(room)
@@ -333,6 +336,8 @@ async def _read(link: socket.socket, worker: Worker) -> None:
             return
         for kind, number, body in splitter.feed(bytes(view[:count])):
             worker.take(kind, number, body)
+        if count < frames.RECEIVE_BYTES:
+            await trio.lowlevel.wait_readable(link)
 
 
 def _any_length(kind: int, number: int) -> int:

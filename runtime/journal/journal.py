@@ -9,14 +9,15 @@ files segments.py's.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import trio
 
 from host_api.errors import ApiError, ErrorCode
+from runtime.errors import UsageError
 from runtime.journal.entries import Encoder, Kind, LogLine, PastCall, Query, decode, field
 from runtime.journal.segments import BLOCK_BYTES, Segments
 from runtime.journal.tail import Tail
@@ -78,14 +79,18 @@ class Journal:
     # ---- what comes --------------------------------------------------------------------------------------------------
     def receipt(self, receipt: Receipt, session: CallSession) -> None:
         """A call ended. About 2 µs."""
-        self._put(self._receipts, self._encoder.receipt(self._now_us(), receipt, session))
+        entry = self._encoder.receipt(self._now_us(), receipt, session)
+        self._put(self._receipts, entry)
+        for tail in self._tails:
+            if tail.kind == "receipts" and tail.query.wants_call(session):
+                tail.offer(entry)
 
     def line(self, session: CallSession, level: str, text: str) -> None:
         """A program logged a line: a `LogSink`."""
         line = self._encoder.line(self._now_us(), session, level, text)
         self._put(self._lines, line)
         for tail in self._tails:
-            if tail.query.wants_call(session) and tail.query.wants_level(level):
+            if tail.kind == "logs" and tail.query.wants_call(session) and tail.query.wants_level(level):
                 tail.offer(line)
 
     def _put(self, buffer: _Buffer, line: bytes) -> None:
@@ -184,14 +189,17 @@ class Journal:
             _read, kind, segments, query, min(at_most, READ_MOST), limiter=self._readers
         )
 
-    @contextmanager
-    def follow(self, query: Query) -> Iterator[Tail]:
-        """Lines that programs log while the block runs. Raises ValueError: TAILS_MOST watch already."""
+    @asynccontextmanager
+    async def follow(self, kind: Kind, query: Query, before: int = 0) -> AsyncIterator[Tail]:
+        """The newest `before` entries that are asked for, and those that come while the block runs; none is missed
+        between, none told twice. Raises UsageError: TAILS_MOST follow already."""
         if len(self._tails) >= TAILS_MOST:
-            raise ValueError(f"{TAILS_MOST} watch the log already")
-        tail = Tail(query)
+            raise UsageError(f"{TAILS_MOST} follow the journal already", code="too_many_watch")
+        tail = Tail(kind, query, self._now_us())
         self._tails.add(tail)
         try:
+            if before:
+                tail.begin_with(await self._read(kind, query, before))
             yield tail
         finally:
             self._tails.discard(tail)

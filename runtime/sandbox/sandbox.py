@@ -202,12 +202,10 @@ class Sandbox:
             asked = fiber.asked
             if asked == CALL:
                 await self._calls.call()
-                done = self._slice()
             elif asked:
                 await self._import(asked)
-                done = self._slice()
-            else:
-                done = await self._preempted()
+            # Ticks are noticed in loops and function calls: a guest that asks in a straight line meets none.
+            done = self._slice() if asked and self._share.goes_on() else await self._preempted()
         fiber.finish()
 
     def bill(self) -> None:
@@ -263,7 +261,14 @@ class Sandbox:
     async def _take_turn(self) -> None:
         if self._turn is None:
             self._turn = Turn(self._share)
-        await self._turn.take()
+        await self._in_turn(self._turn)
+
+    async def _in_turn(self, turn: Turn) -> None:
+        """Waits for it, at most to the deadline: a full host is no reason to be late."""
+        with self.host.deadline.scope():
+            await turn.take()
+            return
+        raise over_deadline(self.limits)
 
     async def _next_pass(self) -> None:
         """Where nobody else wants the place, those that the loop had no time for go on together in its next pass: one
@@ -286,8 +291,7 @@ class Sandbox:
         try:
             with self._ticker.elsewhere():
                 while True:
-                    await turn.take()
-                    self._in_time()
+                    await self._in_turn(turn)
                     used = self._cpu_ns
                     try:
                         done = await trio.to_thread.run_sync(self._slices, limiter=worker)

@@ -10,15 +10,16 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import trio
 
 from runtime.client import Client
 
+T = TypeVar("T")
 ROOT: Final = Path(__file__).resolve().parents[2]
 PATIENCE_S: Final = 60.0
 SERVE: Final = (sys.executable, "-m", "runtime.cli", "serve")
@@ -54,7 +55,7 @@ class Daemon:
         self.up.set()
 
     def _is_ready(self) -> bool:
-        told = [json.loads(line) for line in self._log.read_bytes().splitlines() if b'"event": "ready"' in line]
+        told = self.events("ready")
         if not told and self.process.poll() is not None:
             raise AssertionError(f"it did not start: {self.said()}")
         self.ready = told[0] if told else {}
@@ -70,7 +71,8 @@ class Daemon:
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """The lines of its log that tell of that event."""
-        return [line for line in map(json.loads, self.said().splitlines()) if line["event"] == name]
+        whole = [line for line in self.said().splitlines(keepends=True) if line.endswith("\n")]
+        return [json.loads(line) for line in whole if f'"event": "{name}"' in line]
 
     @property
     def socket(self) -> Path:
@@ -83,10 +85,12 @@ class Daemon:
 
     async def http(self, method: str, path: str, *, token: str = "", body: bytes = b"") -> tuple[int, bytes]:
         """Status and all that was answered, on a connection of its own."""
-        head = [f"{method} {path} HTTP/1.1", "Host: x", "Connection: close", f"Content-Length: {len(body)}",
-                "Content-Type: application/json", *([f"Authorization: Bearer {token}"] if token else ()), "", ""]  # fmt: skip
+        lines = [
+            f"{method} {path} HTTP/1.1", "Host: x", "Connection: close", "Content-Type: application/json",
+            f"Content-Length: {len(body)}", *([f"Authorization: Bearer {token}"] if token else ()), "", "",
+        ]  # fmt: skip
         async with await trio.open_tcp_stream("127.0.0.1", self.port) as stream:
-            await stream.send_all("\r\n".join(head).encode() + body)
+            await stream.send_all("\r\n".join(lines).encode() + body)
             answer = await everything(stream)
         return int(answer.split()[1]), answer
 
@@ -141,18 +145,27 @@ async def serving(folder: Path, **options: Any) -> AsyncIterator[Daemon]:
             await daemon.process.wait()
 
 
-async def until(holds: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
-    with trio.fail_after(patience_s):
-        while not holds():  # noqa: ASYNC110
-            await trio.sleep(0.005)
-
-
 def _as_toml(sections: Mapping[str, Mapping[str, Any]]) -> str:
     lines = []
     for name in {**_SECTIONS, **sections}:
         keys = {**_SECTIONS.get(name, {}), **sections.get(name, {})}
         lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in keys.items())]
     return "\n".join(lines)
+
+
+async def until(found: Callable[[], T], patience_s: float = PATIENCE_S) -> T:
+    """What is found, as soon as there is something."""
+    with trio.fail_after(patience_s):
+        while not (something := found()):  # noqa: ASYNC110
+            await trio.sleep(0.005)
+    return something
+
+
+async def until_told(ask: Callable[[], Awaitable[bool]]) -> None:
+    """As `until`, where it has to be asked for."""
+    with trio.fail_after(PATIENCE_S):
+        while not await ask():  # noqa: ASYNC110
+            await trio.sleep(0.005)
 
 
 async def everything(stream: trio.SocketStream) -> bytes:

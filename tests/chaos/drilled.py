@@ -2,7 +2,7 @@
 
 The daemon is the shipped one but for the words that start its workers, and a worker is the shipped one but for two
 functions: before its jail it opens what the attempts of tests/hostile/escapes.py act on, and when the guest of a call
-`attempt` is over, one of them is made in its place, as if it had taken its worker over. The answer is what became of it.
+`attempt` is over, one of them is made in its place, as if it had taken its worker over. It answers what became of it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Compile bombs sent to the daemon's socket: the refusal reaches the client, and whoever calls meanwhile hardly notices.
+"""Compile bombs sent to the daemon's socket: the refusal reaches the client, and who calls meanwhile hardly notices.
 
 Three of the dearest rows of tests/hostile/bombs.py, and one that a cap refuses. In the suite the limits of a
 compilation are lowered so that it is cut early; HOSTEL_LONG=1 takes the defaults. -s prints the latencies.

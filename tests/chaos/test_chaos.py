@@ -47,14 +47,18 @@ class Killer:
     def __init__(self, daemon: Daemon, load: Load) -> None:
         self._daemon, self._load, self._chance = daemon, load, random.Random(1)
         self.workers = self.daemons = 0
+        self.starts_s: list[float] = []
+        """From each kill of the daemon to the next one's `ready`."""
 
     async def rage(self) -> None:
         for _ in range(DAEMON_KILLS):
             await self._kill_workers()
             await self._pause()
+            began = trio.current_time()
             await self._daemon.kill()
             self.daemons += 1
             await self._daemon.start()
+            self.starts_s.append(trio.current_time() - began)
             await self._look()
         await self._kill_workers()
         await self._pause()
@@ -62,8 +66,7 @@ class Killer:
     async def _kill_workers(self) -> None:
         for _ in range(WORKER_KILLS_EACH):
             await self._pause()
-            await until(lambda: len(self._daemon.workers()) > 0)
-            kill_worker(self._chance.choice(self._daemon.workers()))
+            kill_worker(self._chance.choice(await until(self._daemon.workers)))
             self.workers += 1
 
     async def _pause(self) -> None:
@@ -97,7 +100,8 @@ async def test_every_call_ends_and_no_payment_is_lost_or_double(tmp_path: Path) 
             await as_acknowledged(client, load)
         assert await daemon.stop() == 0
     told = load.told
-    print(f"\n{trio.current_time() - began:.1f} s, workers killed {killer.workers}, daemons killed {killer.daemons}")
+    print(f"\n{trio.current_time() - began:.1f} s, workers killed {killer.workers}, daemons killed {killer.daemons}, "
+          f"ready again after at most {max(killer.starts_s):.1f} s")  # fmt: skip
     print(f"calls: {dict(told.endings)}; paid {len(told.paid)}, refunded {len(told.refunds)}; "
           f"creates: {dict(told.again)}; answers of users: {dict(told.answers)}")  # fmt: skip
     assert told.wrong == []

@@ -22,7 +22,7 @@ import trio
 from benchmarks import guests
 from runtime.client import Client
 from runtime.errors import HostelError, ProgramUnavailable, WorkerLost
-from tests.chaos.daemon import PATIENCE_S, Daemon, serving, until
+from tests.chaos.daemon import Daemon, serving, until, until_told
 from tests.chaos.drilled import METHOD
 from tests.crash.scale import LONG
 from tests.hostile.escapes import ATTEMPTS, Target
@@ -32,6 +32,7 @@ ENDING = [name for name in ATTEMPTS if name not in ANSWERED] if LONG else [
     "connect TCP (socket made before)", "send UDP (socket made before)", "new socket AF_UNIX", "fork", "exec",
     "ptrace the parent", "read the parent's memory", "signal the parent (kill)", "map an open file",
 ]  # fmt: skip
+PATIENT = {**guests.UNRATED, "wall_ms": 120_000}
 LATE_S = 5.0
 """No call of the neighbour takes as long, on a machine that starts a worker every moment."""
 WORKERS = {"count": 1, "deaths": len(ENDING), "deaths_s": 3_600.0, "back_off_s": 0.0, "back_off_most_s": 0.0}
@@ -65,15 +66,15 @@ class Neighbour:
 class Attacker:
     """Calls of the program that has taken its worker over."""
 
-    def __init__(self, daemon: Daemon, client: Client, app: str) -> None:
-        self._daemon, self._client, self.app = daemon, client, app
+    def __init__(self, client: Client, app: str) -> None:
+        self._client, self.app = client, app
 
     async def attempt(self, name: str) -> str:
         return str((await self._client.call(self.app, METHOD, {"name": name}, user="eve")).value)
 
     async def is_answered(self) -> bool:
         reply = await self._client.call(self.app, "session.info", user="eve")
-        return reply.value["app_id"] == self.app
+        return bool(reply.value["app_id"] == self.app)
 
     async def ends(self, name: str) -> list[str]:
         """The attempt, and a call of the same program that waits meanwhile: how both end."""
@@ -84,10 +85,12 @@ class Attacker:
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(wait)
-            while (await self._client.statistics()).sandboxes < 1:
-                await trio.sleep(0.002)
+            await until_told(self._is_waited_for)
             ended.append(await _ending(self.attempt(name)))
         return ended
+
+    async def _is_waited_for(self) -> bool:
+        return any(worker.calls for worker in (await self._client.status()).workers if worker.group == "unreviewed")
 
 
 async def _ending(call: object) -> str:
@@ -105,7 +108,7 @@ async def test_nothing_gets_out_of_a_worker(tmp_path: Path) -> None:
         words = (sys.executable, "-m", "tests.chaos.drilled", json.dumps(asdict(outside)), "serve")
         async with serving(tmp_path, workers=WORKERS, command=words) as daemon, daemon.client() as client:
             assert daemon.ready["sandbox_level"] == "full"
-            attacker, neighbour = await install(daemon, client)
+            attacker, neighbour = await install(client)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(neighbour.call_on)
                 await until(lambda: len(neighbour.took) > 10)
@@ -120,25 +123,28 @@ async def test_nothing_gets_out_of_a_worker(tmp_path: Path) -> None:
 
 async def is_quarantined(client: Client, attacker: Attacker) -> None:
     """From the last of its deaths on, with the reason."""
-    with trio.fail_after(PATIENCE_S):
-        while not (status := await client.program(attacker.app)).quarantined:
-            await trio.sleep(0.005)
-    assert "SIGSYS" in status.quarantined and str(len(ENDING)) in status.quarantined
+
+    async def is_stopped() -> bool:
+        return bool((await client.program(attacker.app)).quarantined)
+
+    await until_told(is_stopped)
+    reason = (await client.program(attacker.app)).quarantined
+    assert "SIGSYS" in reason and str(len(ENDING)) in reason
     with pytest.raises(ProgramUnavailable) as refused:
         await attacker.is_answered()
     assert refused.value.details["state"] == "quarantined"
 
 
-async def install(daemon: Daemon, client: Client) -> tuple[Attacker, Neighbour]:
-    taken = await client.install(guests.archive("taken", guests.forward(1), asks=()), limits=guests.UNRATED)
+async def install(client: Client) -> tuple[Attacker, Neighbour]:
+    taken = await client.install(guests.archive("taken", guests.forward(1), asks=()), limits=PATIENT)
     honest = await client.install(
         guests.archive("honest", guests.forward(2), asks=()), limits=guests.UNRATED, isolation="dedicated"
     )
-    return Attacker(daemon, client, taken.app_id), Neighbour(client, honest.app_id)
+    return Attacker(client, taken.app_id), Neighbour(client, honest.app_id)
 
 
 async def drill(daemon: Daemon, attacker: Attacker) -> None:
-    for name in ANSWERED:
+    for name in sorted(ANSWERED):
         told = await attacker.attempt(name)
         print(f"{name:50} {told}")
         assert told.startswith("refused (E"), name

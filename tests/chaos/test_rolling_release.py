@@ -1,7 +1,8 @@
 """A release is rolled out and back while the program is called, through the daemon's socket.
 
 No call fails; each runs exactly one release, the one that its user has in that step; a share in gray is what was asked
-for; a rollback is in force at once. HOSTEL_LONG=1 makes a call for each of 20,000 users in gray. -s prints the figures.
+for; a rollback is in force at once, and still is after kill -9. HOSTEL_LONG=1 makes a call for each of 20,000 users in
+gray. -s prints the figures.
 """
 
 from __future__ import annotations
@@ -88,9 +89,15 @@ async def test_a_release_rolls_out_and_back_under_load(tmp_path: Path) -> None:
             nursery.cancel_scope.cancel()
         assert {(one.says, one.receipt) for one in crowd.made} == {("v001", "1.0"), ("v002", "2.0")}
         assert (await operator.verify()) == []
+        statuses = [upload.status for upload in await operator.releases.list(APP)]
         effects = [record for _, record in (await operator.audit_records(limit=1_000, effect="release."))[0]]
         print(f"{len(crowd.made)} calls, 0 failed: {dict(Counter(one.says for one in crowd.made))}; "
               f"{len(effects)} steps audited")  # fmt: skip
+        await daemon.kill()
+        await daemon.start()
+        async with daemon.client() as again:
+            assert {(await again.call(APP, "x", user=user)).value for user in TRIED} == {"v001"}
+            assert [upload.status for upload in await again.releases.list(APP)] == statuses
 
 
 async def first_release(operator: Client) -> str:

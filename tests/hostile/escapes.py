@@ -213,6 +213,7 @@ NETWORK: dict[str, Attempt] = {
     **{f"new socket {name}": new_socket(family) for name, family in FAMILIES.items()},
     "new socket pair": lambda held: socket.socketpair(),
     "pass a descriptor over its link": send_rights,
+    "send out of band over its link": lambda held: held.link[0].send(b"x", socket.MSG_OOB),
     "take a descriptor from its link": lambda held: socket.recv_fds(held.link[0], 8, 1),
 }  # fmt: skip
 PROCESSES: dict[str, Attempt] = {
@@ -274,7 +275,8 @@ OTHER_ABI: dict[str, Attempt] = {} if ARM else {
 ALWAYS_END = ("32-bit system call (int 0x80)", "x32 system call")
 ATTEMPTS: dict[str, Attempt] = {**FILES, **NETWORK, **PROCESSES, **KERNEL, **OTHER_ABI}
 EVERYWHERE = ("AF_UNIX", "AF_INET", "AF_NETLINK")
-NOT_EVERYWHERE = {"x32 system call", "32-bit system call (int 0x80)", "io_uring", "userfaultfd"} | {
+NOT_EVERYWHERE = {"x32 system call", "32-bit system call (int 0x80)", "io_uring", "userfaultfd",
+                  "send out of band over its link"} | {
     f"new socket {name}" for name in FAMILIES.keys() - EVERYWHERE
 }
 """What a kernel may be built or set without, jail or not."""

@@ -139,6 +139,22 @@ async def place(request: pytest.FixtureRequest) -> AsyncIterator[Place]:
         yield made
 
 
+@asynccontextmanager
+async def passing() -> AsyncIterator[list[None]]:
+    """One more for each pass of the loop."""
+    passes: list[None] = []
+
+    async def count() -> None:
+        while True:
+            await trio.lowlevel.checkpoint()
+            passes.append(None)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(count)
+        yield passes
+        nursery.cancel_scope.cancel()
+
+
 async def test_one_guest_beside_64_of_another_program_has_half(place: Place) -> None:
     one, many = await place.beside(SPIN, 64)
     print(f"\nB had {one / (one + many):.3f} of the CPU time")
@@ -152,6 +168,43 @@ async def test_guests_that_wait_for_the_host_have_no_more() -> None:
         one, many = await place.beside(ASKS, 64)
     print(f"\nB had {one / (one + many):.3f} of the CPU time")
     assert 0.45 <= one / (one + many) <= 0.55
+
+
+async def test_a_guest_that_asks_in_a_straight_line_does_not_keep_the_loop() -> None:
+    """Ticks are noticed in loops and at function calls only, and what is answered at once waits for nobody."""
+    async with PLACEMENTS["one thread"]() as place:
+        straight = place.load(
+            module(
+                "(drop (call $random_get (i32.const 0) (i32.const 65536)))" * 1_000 + "(i64.const 0)",
+                imports=("random_get",), memory="2",
+            )
+        )  # fmt: skip
+        async with passing() as passes:
+            outcome, usage = await place.run("a", straight)
+            assert outcome.ending is Ending.COMPLETED
+            assert len(passes) >= usage.cpu_us / 20_000
+
+
+async def test_a_deadline_is_not_late_because_others_have_their_turn() -> None:
+    async with PLACEMENTS["one thread"]() as place:
+        spins, side = place.load(SPIN), Side()
+        async with trio.open_nursery() as nursery, passing() as passes:
+            for _ in range(64):
+                nursery.start_soon(place.run, "a", spins)
+            ended = trio.Event()
+
+            async def cut() -> None:
+                outcome, _ = await place.run("a", spins, side)
+                assert outcome.ending is Ending.DEADLINE_EXCEEDED
+                ended.set()
+
+            nursery.start_soon(cut)
+            while len(passes) < 100:
+                await trio.lowlevel.checkpoint()
+            side.deadline.cut()
+            await ended.wait()
+            assert len(passes) < 110
+            nursery.cancel_scope.cancel()
 
 
 async def test_a_program_that_has_just_come_does_not_wait_for_all_guests_of_another() -> None:

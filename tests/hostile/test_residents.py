@@ -10,7 +10,7 @@ import trio
 import wasmtime
 from trio.testing import wait_all_tasks_blocked
 
-from runtime import App, CallEnded, Ending, wire
+from runtime import App, CallEnded, Ending, HostBusy, wire
 from runtime.limits import WASM_PAGE
 from runtime.testing import VirtualClock
 from runtime.worker_settings import WorkerSettings
@@ -122,6 +122,19 @@ async def test_each_call_has_its_own_receipt_and_limits(placed: Site) -> None:
 
 
 # ---- and when it is not ----------------------------------------------------------------------------------------------
+async def test_a_call_that_is_refused_leaves_the_sandbox_as_it_was(placed: Site) -> None:
+    """Or one user, by asking too often, would take the memory of all others."""
+    app = await install(placed, calls_per_s=50, calls_burst=2)
+    assert [await count(placed, app) for _ in range(2)] == [1, 2]
+    with pytest.raises(HostBusy):
+        for _ in range(20):
+            await count(placed, app, "mallory")
+    with pytest.raises(HostBusy):
+        await count(placed, app)
+    await trio.sleep(0.05)
+    assert await count(placed, app) == 3
+
+
 @pytest.mark.parametrize(
     ("method", "ending"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -247,6 +248,21 @@ async def test_a_worker_that_cannot_start_keeps_the_host_from_starting(monkeypat
     with pytest.raises(StartupError, match="no such thing"):
         async with open_workers(patient(), now_us=lambda: 0, new_id=lambda: "id"):
             pass
+
+
+@pytest.mark.parametrize("call", ["memfd_create", "ftruncate", "pidfd_open"])
+async def test_where_descriptors_have_run_out_nothing_of_the_attempt_is_left(
+    monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def refused(*told: object) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    before = _descriptors()
+    monkeypatch.setattr(os, call, refused)
+    with trio.fail_after(PATIENCE_S), pytest.raises(StartupError, match="cannot be started: .*Too many open files"):
+        async with open_workers(patient(require="none"), now_us=lambda: 0, new_id=lambda: "id"):
+            pass
+    assert len(_descriptors()) <= len(before)
 
 
 async def test_a_worker_ends_with_its_broker(opened: Opened) -> None:

@@ -184,3 +184,14 @@ async def test_higher_limits_let_in_who_waits() -> None:
         await trio.testing.wait_all_tasks_blocked()
         door.set_limits(Limits().changed({"calls_in_flight": 2}))
     assert door.in_flight == 2
+
+
+async def test_a_program_whose_call_waits_in_a_mailbox_is_in_use() -> None:
+    """Forgotten then, it would run beside the one that is read anew, which alone hears that it is killed."""
+    holdings = Holdings()
+    admission = Admission(Limits(), holdings)
+    assert admission.is_idle(1)
+    assert holdings.hold(10, 100)
+    assert not admission.is_idle(1)
+    holdings.release(10)
+    assert admission.is_idle(1)

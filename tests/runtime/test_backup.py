@@ -135,6 +135,45 @@ async def test_an_erasure_afterwards_is_told_with_the_backups_it_concerns(tmp_pa
     assert [(Path(one.path).name, one.erasures_since) for one in told] == [("copy1", 2), ("copy0", 3)]
 
 
+async def test_an_erasure_while_a_backup_is_made_is_told_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The copy is of the moment it began in: whoever is erased before it is whole is in it."""
+    async with state_with(tmp_path / "state") as store:
+        real = store.backup
+
+        async def erased_meanwhile(*arguments: Any) -> Any:
+            told = await real(*arguments)
+            await store.write(lambda tx: audit.record(tx, "user.erased", rows=1, orders_closed=0))
+            return told
+
+        monkeypatch.setattr(store, "backup", erased_meanwhile)
+        for n in range(2):
+            await back_up(store, tmp_path / "state", tmp_path / f"copy{n}", journal=False)
+        told = store.read(made)
+    assert [(Path(one.path).name, one.erasures_since) for one in told] == [("copy1", 1), ("copy0", 2)]
+
+
+async def test_two_backups_of_one_name_are_one_and_nothing_of_others_goes(tmp_path: Path) -> None:
+    refused = 0
+    (tmp_path / "copy.part").mkdir()
+    (tmp_path / "copy.part" / "holidays.txt").write_text("mine")
+    async with state_with(tmp_path / "state") as store:
+
+        async def one() -> None:
+            nonlocal refused
+            try:
+                await back_up(store, tmp_path / "state", tmp_path / "copy", journal=False)
+            except UsageError:
+                refused += 1
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(one)
+            nursery.start_soon(one)
+        assert refused == 1 and len(store.read(made)) == 1
+    await restore(tmp_path / "copy", tmp_path / "new", VirtualClock())
+    assert (tmp_path / "copy.part" / "holidays.txt").read_text() == "mine"
+    assert names_in(tmp_path) == ["copy", "copy.part", "new", "state"]
+
+
 # ---- what is refused -------------------------------------------------------------------------------------------------
 def edited(change: Callable[[dict[str, Any]], None]) -> Callable[[Path], None]:
     def work(copy: Path) -> None:

@@ -328,6 +328,15 @@ async def test_an_id_stays_with_the_developer_who_signed_first(tmp_path: Path) -
             await host.install(Bundle.from_bytes(sign(made, first)), grant=["storage"])
 
 
+@pytest.mark.parametrize("user", ["x" * 257, "\ud800", "erased:1"])
+async def test_a_users_id_is_bounded_and_can_be_written_down(user: str) -> None:
+    async with Host.open(allow_unsigned=True) as host:
+        app = await host.install(Bundle.from_bytes(pack(SHOP)), grant=["storage"])
+        with pytest.raises(UsageError, match="user"):
+            await host.call(app, "run", user=user)
+        assert host.statistics().calls_in_flight == 0
+
+
 @pytest.mark.parametrize("payee", ["", "\u2800" * 3, "Bank\u202egro", "two\nlines", "x" * 65])
 async def test_a_payee_is_one_clean_line(payee: str) -> None:
     async with Host.open(allow_unsigned=True) as host:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+import trio.testing
 import wasmtime
 
 from runtime.errors import CompileLimitExceeded, HostClosed, HostelError, ModuleError
@@ -65,6 +66,37 @@ async def test_a_module_is_compiled_once_for_all_hosts_of_a_cache(pool: Pool, ca
     other = modules(pool, cache)
     again, _ = await other.take(guest(), Limits())
     assert other.loaded(facts.sha256) is again and again is not module
+
+
+async def test_all_who_want_a_module_at_once_wait_for_one_compilation(pool: Pool, cache: ArtifactCache) -> None:
+    made = modules(pool, cache)
+    found: list[object] = []
+
+    async def take() -> None:
+        found.append((await made.take(guest(), Limits()))[0])
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(41):
+            nursery.start_soon(take)
+    assert (len(found), len(set(map(id, found))), made.compiled) == (41, 1, {"ok": 1})
+
+
+async def test_who_waits_for_a_compilation_that_is_given_up_begins_one(pool: Pool, cache: ArtifactCache) -> None:
+    made = modules(pool, cache)
+    first = trio.CancelScope()
+
+    async def give_up() -> None:
+        with first:
+            await made.take(guest(), Limits())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(give_up)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(made.take, guest(), Limits())
+        await trio.testing.wait_all_tasks_blocked()
+        first.cancel()
+    assert first.cancelled_caught
+    assert made.compiled == {"ok": 1}
 
 
 async def test_the_least_recently_used_module_goes_first(pool: Pool, cache: ArtifactCache) -> None:

@@ -15,7 +15,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "bundle sandbox verification",
         "session settings signed_head offers",
         "admission testing pushes tracing report",
-        "broker executor registry modules housekeeping journal metrics state_changes",
+        "broker executor registry modules housekeeping journal metrics state_changes event_tail",
         "outcomes backup residents developers program_operations",
         "state releases",
         "calls",

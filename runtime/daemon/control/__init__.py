@@ -25,28 +25,31 @@ from runtime.daemon.control.peer import Peer
 from runtime.daemon.control.running import Begin
 from runtime.daemon.control.server import ControlServer
 from runtime.daemon.control.settings import ControlSettings, Token
+from runtime.daemon.control.steering_answers import Steered, SteeringAnswers
 from runtime.errors import AccessDenied, ControlError
 from runtime.log import logger
 
 if TYPE_CHECKING:
     from runtime.host import Host
 
-__all__ = ["ControlServer", "ControlSettings", "Token", "serve", "serve_answers", "serve_one"]
+__all__ = ["ControlServer", "ControlSettings", "Steered", "Token", "serve", "serve_answers", "serve_one"]
 _log = logger("control")
 _PLAIN = PlainChannel()
 
 
 async def serve(
-    host: Host, settings: ControlSettings, *, task_status: trio.TaskStatus[ControlServer] = trio.TASK_STATUS_IGNORED
-) -> None:
+    host: Host, settings: ControlSettings, *, steered: Steered | None = None,
+    task_status: trio.TaskStatus[ControlServer] = trio.TASK_STATUS_IGNORED,
+) -> None:  # fmt: skip
     """The host's control sockets: as `serve_answers`. Where the settings name no socket it is hostel.sock in the state
-    directory; a host in memory has none then."""
+    directory; a host in memory has none then. `steered`: whom operators reload, drain and stop; nobody by default."""
     if settings.socket is None and host.directory is not None:
         settings = replace(settings, socket=default_socket(host.directory))
     from runtime.daemon.control.host_answers import HostAnswers  # with it everything that runs programs
 
     answers = HostAnswers(host)
-    await serve_answers(answers.all(), settings, begin_call=answers.begin_call, task_status=task_status)
+    steering = {} if steered is None else SteeringAnswers(steered).all()
+    await serve_answers({**answers.all(), **steering}, settings, begin_call=answers.begin_call, task_status=task_status)
 
 
 async def serve_answers(

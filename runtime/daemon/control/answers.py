@@ -16,6 +16,7 @@ import trio
 from runtime import wire
 from runtime.control import calling, front_ends, money, programs, proof, users
 from runtime.control.method import ControlMethod, Done, Result
+from runtime.errors import UsageError
 from runtime.state import StateOperations
 
 
@@ -30,17 +31,22 @@ class Stream(Protocol):
         """At once, or not at all: False where the client is behind."""
         ...
 
+    def goes_on(self) -> None:
+        """From here on it follows what comes, for ever: a host that drains ends it as `host_closed`."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A method and what answers it. `run` takes its params, and a Stream where the method streams; it gives the result,
-    or an awaitable of it where the method waits.
+    """A method and what answers it. `run` takes its params, a Stream where the method streams, and a text that names
+    who asks where `told_who` is set; it gives the result, or an awaitable of it where the method waits.
 
     It raises what the library raises (runtime/control/failures.py); anything else is a bug of ours.
     """
 
     method: ControlMethod[Any, Any]
     run: Callable[..., Any]
+    told_who: bool = False
 
     @property
     def stream(self) -> bool:
@@ -75,6 +81,8 @@ class StateAnswers:
             Answer(front_ends.REVOKE_CONSENT, self.revoke_consent),
             Answer(front_ends.NOTICES, self.notices),
             Answer(front_ends.TAKE, self.take),
+            Answer(front_ends.ISSUE_TOKEN, self.issue_token),
+            Answer(front_ends.END_SESSIONS, self.end_sessions),
             Answer(users.PUT, self.put_user),
             Answer(users.FIELDS, self.user_fields),
             Answer(users.EXPORT, self.export_user),
@@ -96,6 +104,8 @@ class StateAnswers:
     # ---- money -------------------------------------------------------------------------------------------------------
     async def deposit(self, asked: money.Deposit) -> money.Deposited:
         reference = asked.key if asked.reference is None else asked.reference
+        if asked.key not in (None, reference):
+            raise UsageError("reference and $key are one thing: give one of them", code="invalid_params")
         return money.Deposited(booked=await self._state.deposit(asked.user, asked.money, reference=reference))
 
     def balance(self, asked: money.BalanceOf) -> money.BalanceTold:
@@ -147,6 +157,17 @@ class StateAnswers:
 
     async def take(self, asked: front_ends.TakeNotice) -> front_ends.NoticeTaken:
         return front_ends.NoticeTaken(taken=await self._state.notices.take(asked.notice_id))
+
+    def issue_token(self, asked: front_ends.IssueToken) -> front_ends.TokenIssued:
+        token = self._state.front_end.issue_token(
+            asked.user, interactive=asked.interactive, locale=asked.locale, time_zone=asked.time_zone,
+            currency=asked.currency, programs=asked.programs, life_s=asked.life_s,
+        )  # fmt: skip
+        return front_ends.TokenIssued(token=token)
+
+    async def end_sessions(self, asked: front_ends.EndSessions) -> Done:
+        await self._state.front_end.end_sessions(asked.user)
+        return Done()
 
     # ---- users -------------------------------------------------------------------------------------------------------
     async def put_user(self, asked: users.PutUser) -> Done:

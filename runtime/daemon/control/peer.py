@@ -20,6 +20,7 @@ from runtime.daemon.control.connection import Connection
 from runtime.errors import ControlError
 
 if TYPE_CHECKING:
+    from runtime.daemon.control.running import Running
     from runtime.daemon.control.server import ControlServer
 
 RECV_BYTES: Final = 64 << 10
@@ -41,7 +42,7 @@ class Peer:
 
     __slots__ = (
         "_active_at", "_behind_bytes", "_blocked_at", "_buffered", "_frame_at", "_room", "_server", "_socket",
-        "_unsent", "channel", "connection", "dirty", "name", "streams",
+        "_unsent", "channel", "connection", "dirty", "endless", "name", "streams", "who",
     )  # fmt: skip
 
     def __init__(
@@ -51,10 +52,13 @@ class Peer:
         self._socket = sock
         self.channel = channel
         self.connection = Connection(server.settings, role)
-        self.name = name
+        self.name = self.who = name
+        """For the log, and for the audit: `uid 1000`; `token` and its name once one was shown."""
         self.dirty = False
         """The server is to send what is there."""
         self.streams = 0
+        self.endless: set[Running] = set()
+        """Requests under way that would never be answered by themselves."""
         self._behind_bytes = min(server.settings.outbox_bytes // 2, BEHIND_BYTES)
         self._unsent = _NOTHING
         self._room: trio.Event | None = None

@@ -12,7 +12,7 @@ import trio
 
 from runtime.control.method import ControlParams, Result
 from runtime.daemon.control.answers import Answer
-from runtime.errors import ControlError, HostClosed
+from runtime.errors import ControlError, HostClosed, HostelError
 
 if TYPE_CHECKING:
     from runtime.daemon.control.peer import Peer
@@ -27,11 +27,11 @@ later turn of the loop. May raise what a request is refused with; `done` is not 
 class Running:
     """One request under way. Its outcome goes to `done`, whatever ends it."""
 
-    __slots__ = ("_answer", "_done", "_msgid", "_over", "_params", "_peer", "_scope", "_wanted")
+    __slots__ = ("_answer", "_done", "_ended", "_msgid", "_over", "_params", "_peer", "_scope", "_wanted")
 
     def __init__(self, answer: Answer, params: ControlParams, peer: Peer, msgid: int, done: Done) -> None:
         self._answer, self._params, self._peer, self._msgid, self._done = answer, params, peer, msgid, done
-        self._wanted, self._over = True, False
+        self._wanted, self._over, self._ended = True, False, False
         self._scope = trio.CancelScope()
         if params.deadline_ms is not None:
             self._scope.deadline = trio.current_time() + params.deadline_ms / 1_000
@@ -39,6 +39,11 @@ class Running:
     def stop(self) -> None:
         """Its client does not want it any more."""
         self._wanted = False
+        self._scope.cancel()
+
+    def end(self) -> None:
+        """The host drains, and this would go on for ever."""
+        self._ended = True
         self._scope.cancel()
 
     async def run(self) -> None:
@@ -52,13 +57,14 @@ class Running:
             outcome = error
         finally:
             self._over = True
+            self._peer.endless.discard(self)
             self._done(outcome)
 
     async def _outcome(self) -> Result:
-        if self._answer.stream:
-            result: Result = await self._answer.run(self._params, self)
-        else:
-            result = await self._answer.run(self._params)
+        more: list[Any] = [self] if self._answer.stream else []
+        if self._answer.told_who:
+            more.append(self._peer.who)
+        result: Result = await self._answer.run(self._params, *more)
         return result
 
     # ---- a Stream of answers.py --------------------------------------------------------------------------------------
@@ -72,13 +78,18 @@ class Running:
         self._put(item)
         return True
 
+    def goes_on(self) -> None:
+        self._peer.endless.add(self)
+
     def _put(self, item: Result) -> None:
         if not self._over:
             self._peer.connection.item(self._msgid, item)
             self._peer.wake()
 
     # ------------------------------------------------------------------------------------------------------------------
-    def _given_up(self) -> ControlError:
+    def _given_up(self) -> HostelError:
+        if self._ended:
+            return HostClosed("the host is closing: nothing more comes")
         effect = self._answer.method.effect
         if self._wanted:
             return ControlError(

@@ -159,7 +159,7 @@ class ControlServer:
         if len(self.peers) >= self.settings.connections - (0 if role is Role.OPERATOR else self.settings.reserved):
             raise ControlError("too many connections", code="overloaded")
         peer.connection.admit(role)
-        peer.name = f"{peer.name} {name}"
+        peer.name, peer.who = f"{peer.name} {name}", f"token {name}"
         self.strangers -= 1
         return role
 
@@ -226,9 +226,11 @@ class ControlServer:
 
     # ---- the end -----------------------------------------------------------------------------------------------------
     async def drain(self, seconds: float) -> None:
-        """No new requests that wait; waits for those under way, `seconds` at most. Connections stay open: what is left
-        is answered by whatever ends it."""
+        """No new requests that wait; ends those that follow something for ever, and waits for the others under way,
+        `seconds` at most. Connections stay open: what is left is answered by whatever ends it."""
         self.draining = True
+        for running in [running for peer in self.peers for running in peer.endless]:
+            running.end()
         with trio.move_on_after(seconds):
             while self.outstanding:
                 self._quiet = trio.Event()

@@ -9,7 +9,6 @@ from typing import Any
 from runtime.control import upkeep
 from runtime.control.method import Done
 from runtime.daemon.control.answers import Answer, Stream, by_name
-from runtime.errors import UsageError
 from runtime.host import Host
 from runtime.journal.entries import Query
 from runtime.state import StateOperations
@@ -24,6 +23,7 @@ class JournalAnswers:
     def all(self) -> Mapping[str, Answer]:
         return by_name(
             Answer(upkeep.RECEIPTS, self.receipts),
+            Answer(upkeep.RECEIPTS_TAIL, self.receipts_to_come),
             Answer(upkeep.LOGS, self.logs),
             Answer(upkeep.BACKUP, self.backup),
             Answer(upkeep.BACKUPS, self.backups),
@@ -40,14 +40,20 @@ class JournalAnswers:
             for line in await self._state.logs(query, asked.limit):
                 await stream.send(upkeep.Line(line=line))
             return Done()
-        try:
-            with journal.follow(query) as tail:
-                for line in await self._state.logs(query, asked.limit):
-                    await stream.send(upkeep.Line(line=line))
-                async for each in tail:
-                    await stream.send(upkeep.Line(line=each))
-        except ValueError as error:
-            raise UsageError(str(error), code="too_many_watch") from None
+        stream.goes_on()
+        async with journal.follow("logs", query, asked.limit) as tail:
+            async for each in tail:
+                await stream.send(upkeep.Line(line=each))
+        return Done()
+
+    async def receipts_to_come(self, asked: upkeep.WhichToCome, stream: Stream) -> Done:
+        journal = self._state.journal
+        if journal is None:
+            return Done()
+        stream.goes_on()
+        async with journal.follow("receipts", _query(asked), asked.limit) as tail:
+            async for each in tail:
+                await stream.send(upkeep.CallTold(call=each))
         return Done()
 
     async def backup(self, asked: upkeep.BackUp) -> upkeep.BackedUp:
@@ -68,13 +74,25 @@ class UpkeepAnswers:
         self._host = host
 
     def all(self) -> Mapping[str, Answer]:
-        return by_name(Answer(upkeep.STATUS, self.status), Answer(upkeep.TOP, self.top))
+        return by_name(
+            Answer(upkeep.STATUS, self.status),
+            Answer(upkeep.TOP, self.top),
+            Answer(upkeep.EVENTS_TAIL, self.events_to_come),
+        )
 
     def status(self, _: Any) -> upkeep.StatusTold:
         return upkeep.StatusTold(status=self._host.status())
 
     def top(self, asked: upkeep.TopOf) -> upkeep.TopTold:
         return upkeep.TopTold(top=self._host.top(asked.limit, by=asked.by))
+
+    async def events_to_come(self, asked: upkeep.WhichEvents, stream: Stream) -> Done:
+        stream.goes_on()
+        with self._host.event_tail(asked.app, asked.limit) as tail:
+            async for page in tail:
+                for event in page:
+                    await stream.send(upkeep.EventTold(event=event))
+        return Done()
 
 
 def _query(asked: upkeep.Which, level: str = "debug") -> Query:

@@ -37,7 +37,7 @@ async def call(ask: Ask) -> CallAnswer:
         ask.request.receive,
         lambda: ask.host.call(
             app_id, ask.of("method"), params, user=session.user, interactive=session.interactive,
-            locale=session.locale, time_zone=session.time_zone, currency=session.currency, trace_id=ask.trace.id,
+            locale=session.locale, time_zone=session.time_zone, currency=session.currency, trace_id=str(ask.trace),
         ),
     )  # fmt: skip
     return CallAnswer(result=outgoing(reply.value), receipt=reply.receipt.as_dict())

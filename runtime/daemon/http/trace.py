@@ -20,6 +20,12 @@ class Trace:
     id: str
     """32 lower-case hex digits, not all zero."""
     is_sampled: bool
+    caller: str = ""
+    """The span that asked, 16 lower-case hex digits; '' where nobody told of one."""
+
+    def __str__(self) -> str:
+        """As `Host.call` takes it: with whose child the call is, if that is known."""
+        return f"00-{self.id}-{self.caller}-{'01' if self.is_sampled else '00'}" if self.caller else self.id
 
     def response(self, span_id: str) -> str:
         """The header `traceresponse`: which trace it was, and which span of it this answer is. 16 hex digits."""
@@ -36,4 +42,4 @@ def trace_of(values: list[str]) -> Trace | None:
     version, trace_id, parent, flags, more = match.groups()
     if version == "ff" or (version == "00" and more is not None) or not (int(trace_id, 16) and int(parent, 16)):
         return None
-    return Trace(id=trace_id, is_sampled=bool(int(flags, 16) & 1))
+    return Trace(id=trace_id, is_sampled=bool(int(flags, 16) & 1), caller=parent)

@@ -120,6 +120,8 @@ class PaymentMachine(RuleBasedStateMachine):
 
     def available(self, user: str) -> int:
         """What the user could pay with now."""
+        for order in self.orders.values():
+            order.pass_to(self.clock.now_us())
         out = sum(o.captured - sum(o.refunds) + o.held for o in self.orders.values() if o.user == user)
         return self.deposits[user] - out
 

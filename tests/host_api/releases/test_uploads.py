@@ -42,12 +42,30 @@ async def test_a_version_code_is_used_once(registry: Registry) -> None:
     await registry.submit(offer(6, developer=ann.id, key=KEY))
 
 
-async def test_the_first_upload_of_an_id_makes_it_the_developers(registry: Registry) -> None:
+async def test_an_id_is_the_developers_while_an_upload_waits_and_for_ever_after_an_approval(registry: Registry) -> None:
     ann, bob = await registry.developer("Ann", 1), await registry.developer("Bob", 2)
-    await registry.submit(offer(1, developer=ann.id, key=KEY))
+    of_bob = offer(2, developer=bob.id, key=key_of(2, "").key_id, wasm=b"bob")
+    await registry.submit(offer(3, developer=ann.id, key=KEY, wasm=b"ann"))
     with pytest.raises(NotOwner):
-        await registry.submit(offer(2, developer=bob.id, key=key_of(2, "").key_id))
-    assert registry.read(owner_of, APP) == ann.id
+        await registry.submit(of_bob)
+    await registry.do(steps.reject, APP, 3, "This is Bob's name")
+    assert registry.read(owner_of, APP) == ""
+    await registry.submit(of_bob)
+    assert registry.rows("releases") == registry.rows("modules") == 1, "what was rejected is gone"
+    await registry.do(steps.approve, APP, 2, NOTHING)
+    assert registry.read(owner_of, APP) == bob.id
+    await registry.do(steps.reject, APP, 2, "On second thoughts")
+    with pytest.raises(NotOwner):
+        await registry.submit(offer(4, developer=ann.id, key=KEY))
+
+
+async def test_what_an_owner_before_uploaded_is_approved_no_more(registry: Registry) -> None:
+    ann, bob = await registry.developer("Ann", 1), await registry.developer("Bob", 2)
+    await registry.install(offer(1, developer=ann.id, key=KEY))
+    await registry.submit(offer(9, developer=ann.id, key=KEY))
+    await registry.install(offer(2, developer=bob.id, key=key_of(2, "").key_id), new_owner=True)
+    with pytest.raises(NotOwner):
+        await registry.do(steps.approve, APP, 9, NOTHING)
 
 
 @pytest.mark.parametrize("most", [1, 3])

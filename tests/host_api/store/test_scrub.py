@@ -92,6 +92,16 @@ async def test_after_a_scrub_no_file_holds_what_was_erased(tmp_path: Path, seed:
     assert found(state, VICTIMS) == {}
 
 
+async def test_a_copy_holds_nothing_of_what_was_erased_before_it_began(tmp_path: Path) -> None:
+    """Where the copy comes before the scrub that is owed, it waits for it."""
+    (tmp_path / "copy").mkdir()
+    async with open_store(tmp_path / "state", VirtualClock()) as store:
+        await planted(store, 1)
+        await store.write(erase)
+        await store.backup(tmp_path / "copy" / "hostel.sqlite3", lambda tx: None)
+    assert found(tmp_path / "copy", VICTIMS) == {}
+
+
 async def test_what_sqlite_overwrites_by_itself_is_not_enough(tmp_path: Path) -> None:
     """Why remains.py is there: the day this fails, it can go."""
     state = tmp_path / "state"

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import trio
 
+from host_api.front_end.token import TokenRefused
 from host_api.money import Money
 from runtime.blocking import BlockingHost
 from runtime.cli.commands import _COMMANDS
@@ -61,7 +62,10 @@ SAME: list[list[str]] = [
     ["consent", "revoke", "--user", "alice", "--program", "org.shop"], ["user", "set", "alice", "nickname=Lin"],
     ["user", "set", "alice", "colour=red"], ["user", "show", "alice"], ["user", "show", "carol"],
     ["user", "export", "alice"], ["user", "erase", "alice", "--yes"], ["user", "erase", "", "--yes"],
-    ["user", "erase", "alice", "--yes", "--forfeit-balance"], ["notices", "list"], ["notices", "take", "none"],
+    ["user", "erase", "alice", "--yes", "--forfeit-balance"], ["user", "token", "alice"], ["user", "token", ""],
+    ["user", "token", "alice", "--life-s", "7200"], ["user", "token", "alice", "--currency", "XXX"],
+    ["user", "token", "alice", "--json", "--programs", "org.shop", "--programs", "org.other"],
+    ["user", "end-sessions", "alice"], ["user", "end-sessions", ""], ["notices", "list"], ["notices", "take", "none"],
     ["audit", "verify"], ["audit", "head"], ["audit", "list"], ["audit", "list", "--effect", "ledger."],
     ["ledger", "verify"], ["ledger", "balance"], ["ledger", "balance", "--owner", "alice"], ["developer", "add", "Lin"],
     ["developer", "list"], ["developer", "show", "nobody"], ["programs"], ["program", "show", "org.shop"],
@@ -137,6 +141,39 @@ def test_install_call_and_take_away(cli: Cli, state: Path, sample: Callable[[str
         assert cli("revoke", "org.example.echo", "everything", *at).code == 2
         assert cli("uninstall", "org.example.echo", "--json", *at).json == {"orders_closed": 0, "rows_erased": 0}
         assert cli("call", "org.example.echo", "echo", *at).code == 7
+
+
+def test_a_users_token_is_all_that_is_printed_and_says_what_was_asked(cli: Cli, state: Path) -> None:
+    words = ["--life-s", "60", "--programs", "org.a", "--programs", "org.b", "--not-interactive", "--locale", "de-AT"]
+    with daemon(state) as host:
+
+        def session(token: str) -> Any:
+            return host.submit(_session_of(token)).result()
+
+        said = cli("user", "token", "alice", *words, "--state", state)
+        assert (said.code, said.err, said.out.count("\n")) == (0, "", 1)
+        told = session(said.out.strip())
+        assert (told.user, told.programs, told.interactive, told.locale) == ("alice", ("org.a", "org.b"), False, "de-AT")
+        assert told.expires_us - told.issued_us == 60_000_000
+        plain = cli("user", "token", "alice", "--state", state, "--json").json["token"]
+        assert session(plain).interactive and session(plain).programs is None
+        assert cli("user", "end-sessions", "alice", "--state", state).code == 0
+        with pytest.raises(TokenRefused):
+            session(plain)
+
+
+def _session_of(token: str) -> Callable[[Host], Any]:
+    async def read(host: Host) -> Any:
+        return host.front_end.session_of(token)
+
+    return read
+
+
+def test_an_erasure_without_a_host_ends_sessions_too(cli: Cli, state: Path) -> None:
+    token = cli("user", "token", "alice", "--state", state).out.strip()
+    assert cli("user", "erase", "alice", "--yes", "--forfeit-balance", "--state", state).code == 0
+    with BlockingHost.open(state, settings=HostSettings(slots=4)) as host, pytest.raises(TokenRefused):
+        host.submit(_session_of(token)).result()
 
 
 def test_a_token_is_shown_once_and_kept_as_its_hash(cli: Cli) -> None:

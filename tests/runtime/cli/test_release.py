@@ -9,7 +9,7 @@ import trio
 
 from runtime import Host, sign
 from tests.runtime.cli.conftest import Cli, Said
-from tests.runtime.ladder import ANN, APP, packed
+from tests.runtime.ladder import ANN, APP, BOB, packed
 
 
 @pytest.fixture
@@ -97,6 +97,19 @@ def test_a_revoked_key_names_what_it_signed(cli: Cli, state: Path) -> None:
     (told,) = done(cli("developer", "list", *at, "--json")).json
     assert (told["trust"], told["limits"]) == ("reviewed", {"calls_per_s": 9})
     assert cli("developer", "limits", "Ann Ltd", "call_per_s=9", *at).code == 2
+
+
+def test_a_limit_is_a_number_and_a_moment_a_date(cli: Cli, state: Path) -> None:
+    at = ("--state", state)
+    signed_up(cli, state)
+    assert "cpu_burst_us: 90000" in done(cli("developer", "limits", "Ann Ltd", "cpu_burst_us=90000", *at)).out
+    uploaded(cli, state, 1)
+    done(cli("release", "approve", APP, 1, "--limit", "cpu_us=90000", *at))
+    done(cli("release", "full", APP, 1, *at))
+    told = done(cli("program", "show", APP, *at)).out
+    assert "cpu_us: 90000" in told and "T" in told.split("installed_us")[1].split()[0]
+    far = ("--valid-until-us", 2**63 - 1)
+    assert str(2**63 - 1) in done(cli("developer", "key", "add", "Ann Ltd", str(BOB.public_key), *far, *at)).out
 
 
 def test_what_the_command_line_released_a_host_serves(cli: Cli, state: Path) -> None:

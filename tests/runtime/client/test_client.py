@@ -19,6 +19,7 @@ from host_api.payment.fees import FeeTerms
 from host_api.prompts.prompt import Answer, PromptError
 from runtime import Host, HostSettings, wire
 from runtime.client import Client
+from runtime.control import money
 from runtime.daemon import control
 from runtime.daemon.control import ControlServer, ControlSettings
 from runtime.errors import CallEnded, ConnectionLost, Ending, HostelError, NotInstalled, UsageError
@@ -279,3 +280,13 @@ async def test_what_cannot_be_sent_is_a_mistake_of_the_caller(pair: Pair) -> Non
     assert type(here) is type(there) is UsageError
     assert isinstance(await outcome(lambda side: side.call(APP, "run", {"a": 2**70}), pair.client), UsageError)
     assert not isinstance(here, CallEnded)
+
+
+async def test_a_deposit_has_one_name_to_be_booked_under(tmp_path: Path) -> None:
+    """With two of them, one that is sent again under either would be booked twice."""
+    async with opened(tmp_path / "hostel.sock") as pair:
+        asked = money.Deposit(user="alice", money=Money(amount=5, currency="EUR"), reference="a", key="b")
+        with pytest.raises(UsageError) as refused:
+            await pair.client._link.request(money.DEPOSIT, asked)
+        assert refused.value.code == "invalid_params"
+        assert pair.host.balances("alice") == []

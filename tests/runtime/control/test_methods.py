@@ -53,10 +53,11 @@ def test_every_operation_of_a_host_is_a_method_of_the_protocol() -> None:
 
 
 UNREACHABLE: set[str] = {
-    "now_us", "survey", "follow_logs", "drain", "record_settings", "change_settings", "denials", "compiled",
-    "begin_call",
+    "now_us", "survey", "follow_logs", "follow_receipts", "follow_events", "event_tail", "drain", "record_settings",
+    "record_steering", "change_settings", "denials", "compiled", "begin_call",
 }  # fmt: skip
-"""Of `Host`, by another name or not for clients: `ping`, `verify`, `logs`, `call`; the daemon's own."""
+"""Of `Host`, by another name or not for clients: `ping`, `verify`, `logs`, `receipts.tail`, `events.tail`, `host.drain`, `call`; the
+daemon's own."""
 
 
 def test_the_client_has_the_methods_of_a_host() -> None:

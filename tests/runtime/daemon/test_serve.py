@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -134,6 +134,23 @@ async def test_a_second_signal_ends_what_is_left_at_once(tmp_path: Path) -> None
             began = trio.current_time()
             tell(signal.SIGINT)
         assert trio.current_time() - began < DRAIN_S - 1
+
+
+async def test_who_follows_the_log_holds_up_no_drain(tmp_path: Path) -> None:
+    async with served(tmp_path, control_door) as host, trio.open_nursery() as nursery:
+        assert host.journal is not None
+
+        async def follow() -> None:
+            async with Client.connect(tmp_path / "state" / "hostel.sock") as client:
+                with suppress(HostClosed):
+                    await client.follow_logs(Query(), lambda line: None)
+
+        nursery.start_soon(follow)
+        await until(lambda: host.journal.status().tails == 1)  # type: ignore[union-attr]
+        began = trio.current_time()
+        tell(signal.SIGTERM)
+        await until(lambda: host.status().draining)
+    assert trio.current_time() - began < DRAIN_S - 1
 
 
 async def test_a_reload_changes_what_can_change_and_is_audited(tmp_path: Path) -> None:

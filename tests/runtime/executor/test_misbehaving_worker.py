@@ -15,7 +15,8 @@ from runtime.errors import Ending
 from runtime.executor import frames
 from runtime.executor.flight import REFUSED_MOST, Flight
 from runtime.executor.frames import Violation, frame
-from tests.runtime.executor.links import ASK, LIMITS, POSTING, WAIT, done, log, opened_peer, request
+from runtime.executor.worker_link import BACKLOG_MOST, FRAMES_AT_ONCE, WorkerModule
+from tests.runtime.executor.links import ASK, FACTS, LIMITS, POSTING, WAIT, done, log, opened_peer, request
 
 Bad = Callable[[Flight], bytes]
 OTHER = 999
@@ -39,6 +40,7 @@ BAD: dict[str, Bad] = {
     "log of no stream": lambda flight: log(flight, b"x", 3),
     "a log without a stream": lambda flight: frame(frames.LOG, flight.number),
     "more log at once than a guest can write": lambda flight: log(flight, bytes(4_097)),
+    "a log of nothing, which it could send for ever": lambda flight: log(flight, b""),
     "log beyond its limit": lambda flight: log(flight, bytes(LIMITS.log_bytes + 1)) + log(flight, b"x"),
     "a done without a head": lambda flight: frame(frames.DONE, flight.number, b"\0"),
     "no such ending": lambda flight: frame(frames.DONE, flight.number, b"\xff" + bytes(60)),
@@ -49,6 +51,9 @@ BAD: dict[str, Bad] = {
     "an ending without a text": lambda flight: done(flight, Ending.TRAPPED, b""),
     "an ending with a long text": lambda flight: done(flight, Ending.TRAPPED, bytes(frames.TEXT_BYTES + 1)),
     "an ending with strange numbers": lambda flight: done(flight, Ending.TRAPPED, b'["x", {"a": []}]'),
+    "an ending with a number that no answer can hold": lambda flight: done(
+        flight, Ending.TRAPPED, b'["x", {"a": 1%s}]' % (b"0" * 100)
+    ),
     "an answer to no beat": lambda flight: frame(frames.PONG, 1, bytes(4)),
     "a module it has not": lambda flight: frame(frames.UNLOADABLE, 77),
 }
@@ -149,6 +154,39 @@ async def test_a_request_beyond_what_is_left_after_lending_is_refused_and_the_gu
         assert reply[: frames.REPLY_HEAD.size] == frames.REPLY_HEAD.pack(1, frames.ANSWER)
         assert wire.decode(reply[frames.REPLY_HEAD.size :], 1_024)[2]["code"] == "limit_exceeded"
         assert not flight.over
+
+
+async def test_a_call_that_was_not_sent_to_it_yet_is_none_of_its_calls() -> None:
+    async with opened_peer() as peer:
+        flight = peer.call(module=WorkerModule(artifact=bytes(200_000), facts=FACTS, posts=False))
+        for told in (request(flight, 1), done(flight)):
+            with pytest.raises(Violation):
+                peer.link.receive(told)
+        assert not flight.over
+
+
+async def test_it_may_not_be_read_on_while_it_does_not_take_its_answers() -> None:
+    """A request of few bytes can have an answer of many: as many as it asks for at once would fill the memory."""
+    async with opened_peer() as peer:
+        flight = peer.call()
+        peer.link.outbox.send(frames.FORGET, 0, bytes(BACKLOG_MOST))
+        assert peer.link.receive(request(flight, 1) + done(flight)) is True
+        assert not flight.over
+        while peer.link.outbox.backlog:
+            assert frames.REPLY not in [kind for kind, _, _ in peer.sent()]
+            await trio.testing.wait_all_tasks_blocked()
+        assert peer.link.receive(b"") is False
+        assert (flight.over, [kind for kind, _, _ in peer.sent()][-1]) == (True, frames.REPLY)
+
+
+async def test_what_it_sends_at_once_is_taken_a_few_frames_at_a_time() -> None:
+    async with opened_peer() as peer:
+        flight = peer.call()
+        peer.link.receive(request(flight, 1))
+        flight.log_left = 2 * FRAMES_AT_ONCE
+        data = b"".join(log(flight, b"x") for _ in range(FRAMES_AT_ONCE)) + done(flight)
+        assert (peer.link.receive(data), flight.over) == (True, False)
+        assert (peer.link.receive(b""), flight.over) == (False, True)
 
 
 async def test_a_notification_has_no_response() -> None:

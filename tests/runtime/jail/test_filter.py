@@ -97,6 +97,9 @@ RW, RWX = mmap.PROT_READ | mmap.PROT_WRITE, mmap.PROT_READ | mmap.PROT_WRITE | m
         (9, (0, 4096, RW, mmap.MAP_PRIVATE, 3, 0), KILL_PROCESS),  # a file that was open before
         (44, (3, 0, 1, 0, 0, 0), ALLOW),
         (44, (3, 0, 1, 0, 0x7000, 16), KILL_PROCESS),  # to an address
+        (44, (3, 0, 1, 1, 0, 0), KILL_PROCESS),  # out of band
+        (45, (3, 0, 1, 1, 0, 0), KILL_PROCESS),
+        (45, (3, 0, 1, 0, 0, 0), ALLOW),
         (228, (3, 0, 0, 0, 0, 0), ALLOW),  # this thread's CPU time
         (228, (0xFFFF_FF86, 0, 0, 0, 0, 0), KILL_PROCESS),  # another process's
         (234, (PROCESS, 1, 6, 0, 0, 0), ALLOW),  # its own abort

@@ -14,9 +14,9 @@ import pytest
 import trio
 
 from host_api.errors import ApiError, ErrorCode
-from runtime.errors import Ending
+from runtime.errors import Ending, UsageError
 from runtime.journal import journal as journals
-from runtime.journal.entries import Query
+from runtime.journal.entries import Kind, Query
 from runtime.journal.journal import Journal
 from runtime.journal.segments import FILES_MOST, SEGMENTS, Segments
 from runtime.receipt import Receipt, Usage
@@ -315,7 +315,7 @@ async def test_an_erasure_that_the_disk_refuses_says_so_and_can_be_done_again(
 async def test_a_tail_sees_what_it_asked_for_as_it_comes(opened: Opened) -> None:
     async with opened() as journal:
         put(journal, text="before")
-        with journal.follow(Query(app_id=SHOP, least_level="warning")) as tail:
+        async with journal.follow("logs", Query(app_id=SHOP, least_level="warning")) as tail:
             put(journal, text="too quiet")
             put(journal, app_id=OTHER, text="of another", level="error")
             put(journal, text="wanted", level="error")
@@ -327,7 +327,7 @@ async def test_a_tail_sees_what_it_asked_for_as_it_comes(opened: Opened) -> None
 
 async def test_a_slow_watcher_loses_lines_and_is_told_so(opened: Opened) -> None:
     async with opened() as journal:
-        with journal.follow(Query()) as tail:
+        async with journal.follow("logs", Query()) as tail:
             for n in range(100):
                 put(journal, text=f"{n:04}" + "x" * 16_000)
             seen = []
@@ -344,10 +344,39 @@ async def test_a_slow_watcher_loses_lines_and_is_told_so(opened: Opened) -> None
 async def test_no_more_than_so_many_watch(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journals, "TAILS_MOST", 1)
     async with opened() as journal:
-        with journal.follow(Query()), pytest.raises(ValueError, match="watch the log already"), journal.follow(Query()):
+        async with journal.follow("logs", Query()):
+            with pytest.raises(UsageError, match="follow the journal already"):
+                async with journal.follow("receipts", Query()):
+                    pass
+        async with journal.follow("logs", Query()):
             pass
-        with journal.follow(Query()):
-            pass
+
+
+async def test_a_tail_of_receipts_sees_calls_as_they_end(opened: Opened) -> None:
+    async with opened() as journal, journal.follow("receipts", Query(app_id=SHOP)) as tail:
+        put(journal, app_id=OTHER)
+        mine = put(journal)
+        told = await anext(tail)
+        assert (told.receipt.call_id, told.trace_id) == (mine.call_id, mine.trace_id)
+
+
+@pytest.mark.parametrize("kind", ["receipts", "logs"])
+async def test_what_was_there_and_what_comes_is_told_once_and_nothing_is_missed(opened: Opened, kind: Kind) -> None:
+    """Entries come all the while, before, during and after the reading of what was there."""
+    wanted: list[str] = []
+
+    async def come(*, task_status: trio.TaskStatus[None]) -> None:
+        for n in range(400):
+            wanted.append(put(journal, text=str(n)).call_id)
+            if n == 50:
+                task_status.started()
+            await trio.lowlevel.checkpoint()
+
+    async with opened() as journal, trio.open_nursery() as nursery:
+        await nursery.start(come)
+        async with journal.follow(kind, Query(), 10_000) as tail:
+            entries = [await anext(tail) for _ in range(400)]
+    assert [entry.receipt.call_id if kind == "receipts" else entry.call_id for entry in entries] == wanted
 
 
 def test_a_level_that_does_not_exist_is_refused() -> None:

@@ -62,6 +62,15 @@ async def test_what_the_session_says_is_what_the_guest_is_told(door: Door) -> No
     assert answer.headers["traceresponse"].endswith("-01")
 
 
+@pytest.mark.parametrize("sent", [f"00-{TRACE}-00f067aa0ba902b7-01", f"cc-{TRACE}-00f067aa0ba902b7-01-later"])
+async def test_a_call_is_a_child_of_the_span_that_asked(shop: Door, sent: str) -> None:
+    seen: list[str] = []
+    shop.host._calls.observers.append(lambda receipt, session: seen.append(session.traceparent))
+    await shop.call("cart.show", headers={"traceparent": sent})
+    await shop.call("cart.show")
+    assert seen == [f"00-{TRACE}-00f067aa0ba902b7-01", ""]
+
+
 async def test_a_malformed_traceparent_is_as_if_it_were_not_there(shop: Door) -> None:
     answer = await shop.call("cart.show", headers={"traceparent": f"00-{TRACE}-0000000000000000-01"})
     _, trace, span, flags = answer.headers["traceresponse"].split("-")
