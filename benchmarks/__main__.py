@@ -14,6 +14,7 @@ from rich.console import Console
 from benchmarks import (
     busy_thread,
     cpu_budget,
+    daemon,
     first_call,
     host_calls,
     in_process,
@@ -41,6 +42,7 @@ SUBJECTS: Mapping[str, Subject] = {
     "kill": kill.rows,
     "suspended": suspended.rows,
     "workers": workers.rows,
+    "daemon": daemon.rows,
 }
 
 

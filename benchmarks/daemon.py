@@ -1,8 +1,9 @@
-"""Calls through the daemon's socket into jailed workers: `hostel serve` as a process of its own, this process its client.
+"""Calls through the daemon's socket into jailed workers: `hostel serve` as a process of its own, this one its client.
 
 Each call is a fresh sandbox with one host call (storage.get of a cached key), all checks on. The client sends and reads
-frames by hand, one `send` and one `recv` a wake-up, so that it is not what is measured. CPU time is the kernel's, of the
-broker and of its workers, over the calls of the run.
+frames by hand, one `send` and one `recv` a wake-up, so that it is not what is measured. CPU time is the kernel's, of
+the broker and of its workers, over the calls of the run; the bare probe's, in the same rounds, says what a call costs
+on the machine at that time.
 """
 
 from __future__ import annotations
@@ -22,13 +23,15 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from benchmarks import guests, workerd
-from benchmarks.measure import Scale, quantile
+from benchmarks.bare_probe import BareProbe
+from benchmarks.measure import Scale, quantile, timed
 from benchmarks.report import Row
 from runtime import wire
 from runtime.control import frames
 
 SUBJECT: Final = "through the daemon: jailed worker, fresh sandbox, one host call"
 IN_FLIGHT: Final = (1, 16, 64)
+_MESSAGE: Final = wire.request(1, "storage.get", {"key": "k"})
 RECV_BYTES: Final = 256 << 10
 _CONFIG: Final = """[host]
 allow_unsigned = true
@@ -167,14 +170,23 @@ async def rows(scale: Scale) -> list[Row]:
         app_id = daemon.line.ask("install", {"bundle": bundle, **given})["app"]["app_id"]
         daemon.line.ask("call", {"app": app_id, "method": "storage.put", "user": guests.USER,
                                  "params": {"key": "k", "value": "x" * 40}})  # fmt: skip
+        probe, probes = BareProbe(guests.forward()), list[float]()
         runs: dict[int, list[Run]] = {at_once: [] for at_once in IN_FLIGHT}
         for number in range(scale.rounds + 1):
             for at_once in IN_FLIGHT:
                 run = measure(daemon, app_id, scale.calls if at_once == 1 else 8 * scale.calls, at_once)
-                if number:
+                if number or scale.rounds == 1:
                     runs[at_once].append(run)
-        rest = _at_rest(daemon)
-    return [*_rows({at_once: _medians(found) for at_once, found in runs.items()}), *rest, *workerd.rows()]
+                if at_once == 1:
+                    probes.append((await timed(lambda _: probe.call(_MESSAGE), scale.calls)).cpu_us)
+        rest = _at_rest(daemon) if scale.rounds > 1 else []
+    if scale.rounds == 1:
+        return list(_rows({at_once: _medians(found) for at_once, found in runs.items()}, median(probes)))
+    return [
+        *_rows({at_once: _medians(found) for at_once, found in runs.items()}, median(probes)),
+        *rest,
+        *workerd.rows(),
+    ]
 
 
 def _at_rest(daemon: Daemon) -> list[Row]:
@@ -189,7 +201,7 @@ def _at_rest(daemon: Daemon) -> list[Row]:
     ]  # fmt: skip
 
 
-def _rows(found: Mapping[int, Run]) -> Iterator[Row]:
+def _rows(found: Mapping[int, Run], probe_us: float) -> Iterator[Row]:
     alone, busy = found[1], found[64]
     yield Row(subject=SUBJECT, what="64 in flight", value=busy.per_s, unit="calls/s", bar=15_000, floor=10_000,
               at_most=False)  # fmt: skip
@@ -199,6 +211,10 @@ def _rows(found: Mapping[int, Run]) -> Iterator[Row]:
     yield Row(subject=SUBJECT, what="alone, p99", value=alone.p99_us, unit="µs")
     yield Row(subject=SUBJECT, what="64 in flight, CPU in the broker", value=busy.broker_us, unit="µs/call")
     yield Row(subject=SUBJECT, what="64 in flight, CPU in the workers", value=busy.workers_us, unit="µs/call")
+    yield Row(subject=SUBJECT, what="bare probe in this process, CPU (62 where the bars were set)", value=probe_us,
+              unit="µs/call")  # fmt: skip
+    yield Row(subject=SUBJECT, what="broker and workers / bare probe, CPU",
+              value=(busy.broker_us + busy.workers_us) / probe_us, unit="×")  # fmt: skip
 
 
 def _medians(runs: list[Run]) -> Run:
@@ -225,4 +241,3 @@ def _pss(pid: int) -> int:
             return next(int(line.split()[1]) * 1024 for line in rollup if line.startswith("Pss:"))
     except OSError:
         return 0
-

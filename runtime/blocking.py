@@ -1,7 +1,9 @@
 """The host for programs that do not run trio: threads and asyncio services. Trio runs in one thread that this owns.
 
-Every method of `Host` is here with the same arguments and errors, from any thread. `submit` gives a future instead of
-waiting, which asyncio awaits through `asyncio.wrap_future`. What runs is `runtime.host.Host`; nothing is decided here.
+`BlockingHost` is a host in that thread, `BlockingClient` a client of one that runs elsewhere; both have the methods
+most wanted, with the same arguments and errors, from any thread. Everything else goes through `submit`, which gives a
+future instead of waiting; asyncio awaits it through `asyncio.wrap_future`. What runs is `runtime.host.Host` or
+`runtime.client.Client`; nothing is decided here.
 """
 
 from __future__ import annotations
@@ -9,42 +11,46 @@ from __future__ import annotations
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
-from typing import Any, TypeVar
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import trio
 
-from host_api import ledger
-from host_api.money import Money
-from runtime.bundle import Bundle
 from runtime.errors import HostClosed
-from runtime.host import Host, Reply
-from runtime.operations import HostStatistics
-from runtime.receipt import Receipt
-from runtime.registry import App
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from host_api import ledger
+    from host_api.money import Money
+    from runtime.bundle import Bundle
+    from runtime.client import Client
+    from runtime.host import Host
+    from runtime.receipt import Receipt, Reply
+    from runtime.registry import App
+    from runtime.statistics import HostStatistics
 
 T = TypeVar("T")
-Job = Callable[[], Awaitable[Any]]
+H = TypeVar("H", bound="Host | Client")
 
 
-class BlockingHost:
-    """A host in a thread of its own. Made by `open`; may be used from any number of threads at once."""
+class _Blocking(Generic[H]):
+    """What is opened in a thread of its own, and the jobs that run on it. Used from any number of threads at once."""
 
-    def __init__(self, host: Host, token: trio.lowlevel.TrioToken, nursery: trio.Nursery) -> None:
-        """Not to be called: `BlockingHost.open` starts the thread and ends it."""
+    def __init__(self, host: H, token: trio.lowlevel.TrioToken, nursery: trio.Nursery) -> None:
+        """Not to be called: it is made, and its thread started and ended, by a context of the class."""
         self._host, self._token, self._nursery = host, token, nursery
 
     @classmethod
     @contextmanager
-    def open(cls, *arguments: Any, **options: Any) -> Iterator[BlockingHost]:
-        """Takes what `Host.open` takes. Leaving the block closes the host as `Host.open` says and ends the thread."""
-        opened: Future[BlockingHost] = Future()
+    def _opened(cls, door: Callable[[], AbstractAsyncContextManager[H]]) -> Iterator[Self]:
+        opened: Future[Self] = Future()
         closing = trio.Event()
 
         async def run() -> None:
             try:
                 async with trio.open_nursery() as nursery:
-                    async with Host.open(*arguments, **options) as host:
+                    async with door() as host:
                         opened.set_result(cls(host, trio.lowlevel.current_trio_token(), nursery))
                         await closing.wait()
                     nursery.cancel_scope.cancel()  # jobs that are no calls: those have ended with the host
@@ -56,18 +62,18 @@ class BlockingHost:
         thread = threading.Thread(target=trio.run, args=(run,), name="hostel")
         thread.start()
         try:
-            host = opened.result()
+            made = opened.result()
         except BaseException:
             thread.join()
             raise
         try:
-            yield host
+            yield made
         finally:
             with suppress(trio.RunFinishedError):  # a job's SystemExit ended the thread
-                host._token.run_sync_soon(closing.set)
+                made._token.run_sync_soon(closing.set)
             thread.join()
 
-    def submit(self, job: Callable[[Host], Awaitable[T]]) -> Future[T]:
+    def submit(self, job: Callable[[H], Awaitable[T]]) -> Future[T]:
         """Runs `job(host)` in the host's thread. The future gives its result or error; cancelling it cancels the job.
 
         `asyncio.wrap_future(host.submit(lambda h: h.call(app, "cart.show", user="alice")))` awaits a call under
@@ -91,9 +97,9 @@ class BlockingHost:
         """See `Host.install`."""
         return self.submit(lambda host: host.install(bundle, **options)).result()
 
-    def uninstall(self, app: App | str, *, end_calls: bool = False) -> None:
+    def uninstall(self, app: App | str, **options: Any) -> None:
         """See `Host.uninstall`."""
-        self.submit(lambda host: host.uninstall(app, end_calls=end_calls)).result()
+        self.submit(lambda host: host.uninstall(app, **options)).result()
 
     def revoke(self, app: App | str, *capabilities: str) -> None:
         """See `Host.revoke`."""
@@ -113,21 +119,52 @@ class BlockingHost:
 
     def balance(self, account: ledger.AccountName) -> ledger.Balance:
         """See `Host.balance`."""
-        return self.submit(_now(lambda host: host.balance(account))).result()
+        return self.submit(_awaited(lambda host: host.balance(account))).result()
 
     def statistics(self) -> HostStatistics:
         """See `Host.statistics`."""
-        return self.submit(_now(lambda host: host.statistics())).result()
+        return self.submit(_awaited(lambda host: host.statistics())).result()
 
 
-def _now(job: Callable[[Host], T]) -> Callable[[Host], Awaitable[T]]:
-    async def run(host: Host) -> T:
-        return job(host)
+class BlockingHost(_Blocking["Host"]):
+    """A host in a thread of its own. Made by `open`; may be used from any number of threads at once."""
+
+    @classmethod
+    @contextmanager
+    def open(cls, *arguments: Any, **options: Any) -> Iterator[BlockingHost]:
+        """Takes what `Host.open` takes. Leaving the block closes the host as `Host.open` says and ends the thread."""
+        from runtime.host import Host
+
+        with cls._opened(lambda: Host.open(*arguments, **options)) as host:
+            yield host
+
+
+class BlockingClient(_Blocking["Client"]):
+    """A client of a host that runs elsewhere, in a thread of its own. Made by `connect`; may be used from any number of
+    threads at once."""
+
+    @classmethod
+    @contextmanager
+    def connect(cls, *arguments: Any, **options: Any) -> Iterator[BlockingClient]:
+        """Takes what `Client.connect` takes. Leaving the block closes the connection and ends the thread; what threads
+        still wait for then ends as ConnectionLost or HostClosed."""
+        from runtime.client import Client
+
+        with cls._opened(lambda: Client.connect(*arguments, **options)) as client:
+            yield client
+
+
+def _awaited(job: Callable[[H], T | Awaitable[T]]) -> Callable[[H], Awaitable[T]]:
+    """What a host gives at once, and a client when it was answered."""
+
+    async def run(host: H) -> T:
+        given = job(host)
+        return await given if isinstance(given, Awaitable) else given
 
     return run
 
 
-async def _carry_out(host: Host, job: Callable[[Host], Awaitable[T]], future: Future[T]) -> None:
+async def _carry_out(host: H, job: Callable[[H], Awaitable[T]], future: Future[T]) -> None:
     """One job in a task of its own. Nothing it raises reaches the nursery."""
     token = trio.lowlevel.current_trio_token()
     with trio.CancelScope() as scope:

@@ -127,7 +127,7 @@ class Program:
     def follow(self, running: Running, limits: Effective) -> None:
         """The store says this of it now. Calls in flight end under the release they began with; what the full release
         was granted before and is not now is gone for them too."""
-        before, was, program = (self.current, self.candidate), self.running, running.program
+        current, candidate, was, program = self.current, self.candidate, self.running, running.program
         if (was.program.sector, was.program.isolation, was.owner) != (program.sector, program.isolation, running.owner):
             self.forget_made()
         self._made = [
@@ -139,7 +139,8 @@ class Program:
         self.current, self.candidate = by_code.get(program.current_code), by_code.get(program.candidate_code)
         self.running = running
         self.stopped = "killed" if program.killed else "quarantined" if program.quarantined else ""
-        self._narrow(*before, by_code)
+        self._narrow(current, self.current, by_code)
+        self._narrow(candidate, candidate and by_code.get(candidate.app.release_code), by_code)
         for release in by_code.values():
             self._authorities.add(release.authority)
         if program.leaving and not self.leaving:
@@ -156,16 +157,10 @@ class Program:
         made = (release for before, release in self._made if before == stored)
         return next(made, None) or release_of(stored, running, limits)
 
-    def _narrow(self, current: Release | None, candidate: Release | None, now: Mapping[int, Release]) -> None:
+    def _narrow(self, before: Release | None, after: Release | None, now: Mapping[int, Release]) -> None:
         """What is granted no more is gone for calls in flight: of the same release all that was taken away from it, of
-        an older one what the new one has not. `current`, `candidate`: before; `now`: by version code."""
-        if current is not None and self.current is not None:
-            self._lose(current, self.current, now)
-        if candidate is not None and candidate.app.release_code in now:
-            self._lose(candidate, now[candidate.app.release_code], now)
-
-    def _lose(self, before: Release, after: Release, now: Mapping[int, Release]) -> None:
-        if before is after:
+        an older one what the new one has not. `now`: those that are out, by version code."""
+        if before is None or after is None or before is after:
             return
         held = after.authority.grants()
         gone = before.authority.grants().without(held)

@@ -6,7 +6,8 @@ to it. The ladder is host_api/releases/transitions.py's, each step steps.py's.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from host_api.releases import records, steps, uploads
@@ -14,7 +15,7 @@ from host_api.releases.values import Facts, Given, ProgramStatus, Upload
 from host_api.store.protocol import Store, Transaction
 from runtime.bundle import Bundle, Keyring
 from runtime.developers import Developers, signer
-from runtime.errors import SignatureError
+from runtime.errors import HostBusy, SignatureError
 from runtime.limits import DeveloperLimits
 from runtime.modules import Modules
 from runtime.offers import check_required, effective_limits, given_of, offer_of, requested
@@ -37,6 +38,8 @@ class Releases:
     ) -> None:  # fmt: skip
         self._store, self._changes, self._modules = store, changes, modules
         self._settings, self._developers = settings, developers
+        self._compiling: set[str] = set()
+        """Developers whose upload is."""
 
     async def upload(self, developer: str, bundle: Bundle | bytes) -> Upload:
         """A developer's bundle: read, its signature checked against their own keys, compiled, and put before the
@@ -44,6 +47,7 @@ class Releases:
 
         Raises BundleError's family (SignatureError `key_unknown` also for another developer's key), UsageError:
         `developer_unknown`, `other_developer`, `version_taken`, `uploads_pending`, `uploads_per_day`.
+        HostBusy: another one of theirs is being compiled, or too many wait for that.
         """
         found = self._developers.get(developer)
         whole = Bundle.from_bytes(bundle) if isinstance(bundle, bytes) else bundle
@@ -54,8 +58,16 @@ class Releases:
             )
         limits: DeveloperLimits = self._settings.developer_limits.changed(found.limits)
         requested(whole)
-        _, facts = await self._modules.take(whole.module, effective_limits(whole.manifest.program.limits,
-                                                                          self._settings.limits, {}))  # fmt: skip
+        self._changes.read(
+            lambda tx: uploads.may_submit(
+                tx, whole.manifest.app_id, whole.manifest.version.code, whole.identity, developer=found.id,
+                per_day=limits.uploads_per_day, pending=limits.uploads_pending,
+            )
+        )  # fmt: skip
+        with self._only_one_of(found.id):
+            _, facts = await self._modules.take(
+                whole.module, effective_limits(whole.manifest.program.limits, self._settings.limits, {})
+            )
         current = self._store.read(lambda tx: _current(tx, whole.manifest.app_id))
         report = report_of(
             whole, facts, default=self._settings.limits, caps=self._settings.caps, signed_by=by.key_id,
@@ -69,6 +81,17 @@ class Releases:
                 also_known_as=by.also_known_as,
             ),
         )  # fmt: skip
+
+    @contextmanager
+    def _only_one_of(self, developer: str) -> Iterator[None]:
+        """Compilations stand in one line, calls' too: a developer has one place in it. Raises HostBusy."""
+        if developer in self._compiling:
+            raise HostBusy("an upload of this developer is being compiled: one after the other", retry_after_ms=1_000)
+        self._compiling.add(developer)
+        try:
+            yield
+        finally:
+            self._compiling.discard(developer)
 
     # ---- what there is -----------------------------------------------------------------------------------------------
     def list(self, app_id: str, after: int = 0, limit: int = 100) -> Sequence[Upload]:

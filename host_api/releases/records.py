@@ -30,7 +30,9 @@ _UPLOAD: Final = (
     "app_id, code, name, status, identity, developer, signed_by, module_sha256, reviewed, payee, grants, limits,"
     " uploaded_us, decided_us, reason, report"
 )
-_RUN: Final = "code, name, identity, developer, signed_by, module_sha256, reviewed, payee, facts, grants, limits, config"
+_RUN: Final = (
+    "code, name, identity, developer, signed_by, module_sha256, reviewed, payee, facts, grants, limits, config"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,6 +56,15 @@ def submit(tx: Transaction, offer: Offer, *, per_day: int, pending: int, also_kn
     return records.get_release(tx, offer.app_id, offer.code)
 
 
+def may_submit(
+    tx: Transaction, app_id: str, code: int, identity: str, *, developer: str, per_day: int, pending: int
+) -> None:
+    """Before anything is spent on it: whether `submit` would refuse it for how many there are. Raises as that does."""
+    there = records.find_release(tx, app_id, code)
+    if there is None or there.identity != identity:
+        _check_counts(tx, developer, per_day, pending)
+
+
 def _reserve(tx: Transaction, app_id: str, developer: str) -> None:
     """Raises NotOwner: the operator installed it as nobody's, or another developer's release waits for its review."""
     if records.find_program(tx, app_id) is not None:

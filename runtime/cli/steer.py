@@ -1,4 +1,4 @@
-"""`hostel reload`, `drain` and `stop`: what signals do too, for who reaches the control socket. All of it is audited."""
+"""`hostel reload`, `drain` and `stop`: what signals do too, through the control socket. All of it is audited."""
 
 from __future__ import annotations
 

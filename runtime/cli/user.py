@@ -147,8 +147,8 @@ def token(
     currency: Annotated[str, Parameter(help="The user's currency, ISO 4217.")] = "CNY",
     as_json: report.AsJson = False,
 ) -> None:
-    """Print a token with which a front end speaks for a user over HTTP, and nothing else. Whoever has it is that user to
-    the host, until its time is over or their sessions are ended.
+    """Print a token with which a front end speaks for a user over HTTP, and nothing else. Whoever has it is that user
+    to the host, until its time is over or their sessions are ended.
 
     Parameters
     ----------

@@ -135,7 +135,9 @@ async def test_an_erasure_afterwards_is_told_with_the_backups_it_concerns(tmp_pa
     assert [(Path(one.path).name, one.erasures_since) for one in told] == [("copy1", 2), ("copy0", 3)]
 
 
-async def test_an_erasure_while_a_backup_is_made_is_told_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_erasure_while_a_backup_is_made_is_told_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The copy is of the moment it began in: whoever is erased before it is whole is in it."""
     async with state_with(tmp_path / "state") as store:
         real = store.backup

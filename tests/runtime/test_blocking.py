@@ -12,8 +12,13 @@ from typing import Any
 import pytest
 import trio
 
-from runtime import App, Bundle, GuestFailed, HostClosed, Money, StartupError, pack
-from runtime.blocking import BlockingHost
+from host_api.ledger import AccountKind, AccountName
+from runtime import App, Bundle, GuestFailed, HostClosed, Money, StartupError, pack, wire
+from runtime.blocking import BlockingClient, BlockingHost
+from runtime.daemon import control
+from runtime.daemon.control import ControlSettings
+from runtime.errors import ConnectionLost
+from tests.hostile.guests import Script, bundle, scripted
 
 SHOP = Path(__file__).parents[2] / "sample_programs" / "grocery_delivery" / "bundle"
 
@@ -82,6 +87,73 @@ def test_money_and_statistics(host: BlockingHost, shop: App) -> None:
     assert host.statistics().programs == 1
     host.uninstall(shop)
     assert host.statistics().programs == 0
+
+
+# ---- a client of a host elsewhere ------------------------------------------------------------------------------------
+@pytest.fixture
+def place(host: BlockingHost, tmp_path: Path) -> Iterator[Path]:
+    """Where the host answers."""
+    began = threading.Event()
+
+    async def serve(served: Any) -> None:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(control.serve, served, ControlSettings(socket=tmp_path / "hostel.sock"))
+            began.set()
+
+    serving = host.submit(serve)
+    assert began.wait(20)
+    yield tmp_path / "hostel.sock"
+    serving.cancel()
+
+
+def test_a_client_awaits_calls_under_asyncio(place: Path, shop: App) -> None:
+    async def main(client: BlockingClient) -> list[Any]:
+        def call(method: str, params: dict[str, Any], user: str) -> Any:
+            return asyncio.wrap_future(client.submit(lambda c: c.call(shop, method, params, user=user)))
+
+        users = [f"user-{n}" for n in range(10)]
+        await asyncio.gather(*(call("cart.add", {"items": {"apple": 2}}, user) for user in users))
+        shown = await asyncio.gather(*(call("cart.show", {}, user) for user in users))
+        with pytest.raises(GuestFailed) as failed:
+            await call("no.such.method", {}, "alice")
+        assert failed.value.receipt is not None
+        return [reply.value["lines"][0]["quantity"] for reply in shown]
+
+    with BlockingClient.connect(place) as client:
+        assert asyncio.run(main(client)) == [2] * 10
+
+
+def test_a_task_that_is_cancelled_cancels_the_call(place: Path, host: BlockingHost) -> None:
+    async def main(client: BlockingClient) -> None:
+        call = asyncio.wrap_future(client.submit(lambda c: c.call("org.example.guest", "run", asleep.params())))
+        while not (await asyncio.wrap_future(client.submit(lambda c: c.statistics()))).calls_in_flight:
+            pass
+        call.cancel()
+        while (await asyncio.wrap_future(client.submit(lambda c: c.statistics()))).calls_in_flight:
+            pass
+
+    asleep = Script().ask(wire.request(1, "session.sleep", {"ms": 60_000}))
+    host.install(bundle(scripted(), "org.example.guest"))
+    with BlockingClient.connect(place) as client:
+        asyncio.run(asyncio.wait_for(main(client), 20))
+
+
+def test_a_client_has_the_methods_of_a_host(place: Path, host: BlockingHost, shop: App) -> None:
+    wallet = AccountName(kind=AccountKind.WALLET, owner="alice", currency="CNY")
+    with BlockingClient.connect(place) as client:
+        assert client.deposit("alice", Money(amount=500, currency="CNY"), reference="top-up-1")
+        assert client.balance(wallet) == host.balance(wallet)
+        assert client.statistics() == host.statistics()
+        assert client.call(shop, "cart.show", user="alice").receipt.method == "cart.show"
+        client.revoke(shop, "payment")
+        client.uninstall(shop)
+    with pytest.raises(HostClosed):
+        client.statistics()
+
+
+def test_where_no_host_is_it_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ConnectionLost, match="no host answers"), BlockingClient.connect(tmp_path / "nowhere.sock"):
+        pass
 
 
 async def _forever(_: Any) -> None:

@@ -53,6 +53,35 @@ async def test_an_upload_is_looked_at_before_anybody_gets_it(platform: Platform)
     assert (refused.value.code, refused.value.details["allowed"]) == ("step_refused", [])
 
 
+async def test_uploads_over_a_developers_count_are_not_even_compiled(platform: Platform) -> None:
+    """Compilation is the dearest thing a stranger can ask for."""
+    host = platform.host
+    await host.developers.set_limits(platform.developer, {"uploads_pending": 1})
+    await platform.upload(1)
+    compiled = host.releases._modules.compiled.total()
+    with pytest.raises(UsageError) as refused:
+        await platform.upload(2)
+    assert refused.value.code == "uploads_pending"
+    await platform.upload(1)
+    assert compiled == host.releases._modules.compiled.total()
+
+
+async def test_a_developer_has_one_place_in_the_line_before_the_compiler(platform: Platform) -> None:
+    busy: list[str] = []
+
+    async def upload(code: int) -> None:
+        try:
+            await platform.upload(code, app_id=f"org.example.line{code}")
+        except HostBusy as error:
+            busy.append(error.message)
+
+    async with trio.open_nursery() as nursery:
+        for code in range(1, 5):
+            nursery.start_soon(upload, code)
+    assert len(busy) == 3
+    assert "one after the other" in busy[0]
+
+
 async def test_a_report_says_what_is_new(platform: Platform) -> None:
     await platform.full(1)
     hosts = {"hosts": ["evil.example"]}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -168,8 +171,14 @@ def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
     hostel.parent.mkdir()
     hostel.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m runtime.cli "$@"\n')
     hostel.chmod(0o755)
-    done = subprocess.run(
-        ["sh", "-ec", typed], cwd=tmp_path, capture_output=True, text=True, timeout=120,
-        env={"PYTHONPATH": str(ROOT), "HOME": str(tmp_path), "PATH": f"{hostel.parent}:/usr/bin:/bin"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+    told = tmp_path / "told"
+    with told.open("wb") as output:
+        shell = subprocess.Popen(
+            ["sh", "-ec", typed], cwd=tmp_path, stdout=output, stderr=output, start_new_session=True,
+            env={"PYTHONPATH": str(ROOT), "HOME": str(tmp_path), "PATH": f"{hostel.parent}:/usr/bin:/bin"},
+        )  # fmt: skip
+        try:
+            assert shell.wait(120) == 0, told.read_text()
+        finally:
+            with suppress(ProcessLookupError):  # the daemon, where a command before its end failed
+                os.killpg(shell.pid, signal.SIGKILL)

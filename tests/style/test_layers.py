@@ -24,9 +24,9 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "upkeep",
         "operations",
         "host",
-        "blocking",
         "control",
         "client",
+        "blocking",
         "daemon",
         "cli",
     )

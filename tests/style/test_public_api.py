@@ -10,12 +10,13 @@ import runtime
 from tests.style.source import sources
 
 _NAMES = """
-    AccessDenied AccountKind AccountName Answer AnswerRefused ApiError App BalanceLeft Bundle BundleError CallCancelled CallEnded
-    CallRefused CallRevoked Cashier Client CompileLimitExceeded CompileLimits ConnectionLost ControlError Decision Directory Ending Erased FeeTerms
-    GuestExited GuestFailed GuestProtocolError GuestTrapped Host HostBusy HostClosed HostSettings HostStatistics
-    HostelError HttpAccess InternalError Keyring Limits ManifestError MessageTooLarge ModuleCaps ModuleError Money
-    NotInstalled Outside Prompt PromptError QuotaExceeded Receipt Reply ScriptedCashier SignatureError SigningKey
-    StartupError TerminalCashier Usage UsageError WorkerLost pack sign
+    AccessDenied AccountKind AccountName Answer AnswerRefused ApiError App BalanceLeft Bundle BundleError
+    CallCancelled CallEnded CallRefused CallRevoked Cashier Client CompileLimitExceeded CompileLimits ConnectionLost
+    ControlError Decision Directory Ending Erased FeeTerms GuestExited GuestFailed GuestProtocolError GuestTrapped
+    Host HostBusy HostClosed HostSettings HostStatistics HostelError HttpAccess InternalError Keyring Limits
+    ManifestError MessageTooLarge ModuleCaps ModuleError Money NotInstalled Outside Prompt PromptError QuotaExceeded
+    Receipt Reply ScriptedCashier SignatureError SigningKey StartupError TerminalCashier Usage UsageError WorkerLost
+    pack sign
 """
 NAMES = _NAMES.split()
 

@@ -31,8 +31,8 @@ _CALLER = """
 """
 _AUDITOR = """
     balance balances audit_head audit_key signed_head audit_records verify statistics status top program programs
-    receipts receipts.tail events.tail backups releases.list releases.show releases.submitted developers.get developers.list developers.keys
-    developers.installed_by_key
+    receipts receipts.tail events.tail backups releases.list releases.show releases.submitted developers.get
+    developers.list developers.keys developers.installed_by_key
 """
 ROLES = {Role.CALLER: _CALLER.split(), Role.AUDITOR: _AUDITOR.split()}
 """Written here a second time: what a role may do besides what every role may."""
