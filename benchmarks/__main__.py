@@ -15,6 +15,7 @@ from benchmarks import (
     busy_thread,
     cpu_budget,
     daemon,
+    daemon_company,
     first_call,
     host_calls,
     in_process,
@@ -43,6 +44,7 @@ SUBJECTS: Mapping[str, Subject] = {
     "suspended": suspended.rows,
     "workers": workers.rows,
     "daemon": daemon.rows,
+    "daemon_company": daemon_company.rows,
 }
 
 

@@ -33,7 +33,7 @@ SUBJECT: Final = "through the daemon: jailed worker, fresh sandbox, one host cal
 IN_FLIGHT: Final = (1, 16, 64)
 _MESSAGE: Final = wire.request(1, "storage.get", {"key": "k"})
 RECV_BYTES: Final = 256 << 10
-_CONFIG: Final = """[host]
+CONFIG: Final = """[host]
 allow_unsigned = true
 http = false
 """
@@ -103,7 +103,7 @@ class Daemon:
 
 
 @contextmanager
-def served(*, config: str = _CONFIG) -> Iterator[Daemon]:
+def served(*, config: str = CONFIG) -> Iterator[Daemon]:
     with TemporaryDirectory() as named:
         folder = Path(named)
         (folder / "state").mkdir(mode=0o700)

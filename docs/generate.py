@@ -59,9 +59,9 @@ _WHEN: Final = {
     Ending.FUEL_EXHAUSTED: "reserved: there is no fuel yet",
     Ending.DEADLINE_EXCEEDED: "over `wall_ms`",
     Ending.PROTOCOL_VIOLATION: "the guest broke a sentence of §4 that says so",
-    Ending.CANCELLED: "the host closed; a caller who cancels sees its own cancellation",
+    Ending.CANCELLED: "the host closed or was drained; a caller who cancels sees its own cancellation",
     Ending.REVOKED: "the program was uninstalled, or the user erased, while it ran",
-    Ending.WORKER_LOST: "reserved: there are no workers yet",
+    Ending.WORKER_LOST: "the worker that ran it was killed: it died, hung, or took too much memory",
     Ending.INTERNAL: "a fault of the host; `details.incident` finds it in the log",
 }
 

@@ -20,6 +20,8 @@ from host_api.errors import ApiError, ErrorCode
 CAPABILITY: Final = "program.call"
 DELEGABLE: Final = frozenset({"storage", "payment", "payment.refund", "http"})
 """What may be passed on. A user's data may not: a consent is given to one program."""
+OWN_METHODS: Final = "hostel."
+"""What methods' names begin with that the host alone sends to programs: nobody else tells one that an order is paid."""
 AppId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 MethodName = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Wanted = Annotated[dict[str, dict[str, Any]], msgspec.Meta(max_length=16)]
@@ -119,7 +121,8 @@ class ProgramService:
         return (Bound(CALL, self.call), Bound(AS_CALLER, self.as_caller))
 
     async def call(self, session: Session, params: CallParams) -> CallResult:
-        """Raises ApiError: GRANT_CONSTRAINT for a program that the grant does not name, installed or not."""
+        """Raises ApiError: GRANT_CONSTRAINT for a program that the grant does not name, installed or not;
+        INVALID_PARAMS for a method that is the host's own, and for grants that are none."""
         allowed = session.authority.constraints(CAPABILITY).programs or ()
         if params.program not in allowed:
             raise ApiError(
@@ -127,6 +130,8 @@ class ProgramService:
                 f"the grant of {CAPABILITY} names the programs that may be called, and this is none of them",
                 details={"constraint": "programs", "value": list(allowed), "used": params.program},
             )
+        if params.method.startswith(OWN_METHODS):
+            raise _invalid("method", f"names that begin with {OWN_METHODS} are the host's own")
         narrow = None if params.narrow is None else _grants("narrow", params.narrow)
         delegated = self._delegated(session, params.delegate) if params.delegate else None
         return CallResult(value=await self._programs.call(session, params, narrow=narrow, delegated=delegated))

@@ -166,7 +166,11 @@ def build(
         announcer=announcer,
         http=http,
         erasure=Erasure(
-            store=store, codec=sources.codec, cache=storage, journal=sources.journal, new_id=sources.new_id,
+            store=store,
+            codec=sources.codec,
+            cache=storage,
+            journal=sources.journal,
+            new_id=sources.new_id,
             new_salt=new_salt,
         ),
         sweeps=(sweep.sweep, desk.sweep, notices.prune, delivery.prune, idempotency.prune),

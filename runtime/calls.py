@@ -27,7 +27,7 @@ from runtime.errors import Ending, HostelError, UsageError
 from runtime.executor.job import Executor, Job, Outcome
 from runtime.limits import Limits
 from runtime.modules import Modules
-from runtime.outcomes import being_erased, closed, encoded, ended, judged, named, too_large
+from runtime.outcomes import being_erased, closed, encoded, ended, judged, too_large
 from runtime.receipt import Receipt, Usage
 from runtime.registry import App, Program, Registry, Release
 from runtime.residents import One, Residents
@@ -187,8 +187,11 @@ class Calls:
             raise too_large(message_bytes, release.limits)
 
     async def notify(self, app: App | str, method: str, params: Mapping[str, Any], words: Words) -> Receipt:
-        """A notification: handled like a call, and the guest answers nothing. Raises CallRefused, CallEnded."""
-        message = encoded(wire.notification, named(method), params)
+        """A notification: handled like a call, and the guest answers nothing. `method` is named well.
+
+        Raises CallRefused, CallEnded.
+        """
+        message = encoded(wire.notification, method, params)
         outcome, receipt = await self.run(app, method, message, words, notification=True)
         if outcome.ending is not Ending.COMPLETED:
             raise ended(outcome, receipt)

@@ -237,4 +237,4 @@ class Host(HostOperations):
         self, app: App | str, method: str, params: Params | None = None, *, user: str = "", trace_id: str = ""
     ) -> Receipt:
         """A notification: handled like a call, but never interactive, and the guest answers nothing."""
-        return await self._calls.notify(app, method, params or {}, Words(user, trace_id=trace_id))
+        return await self._calls.notify(app, named(method), params or {}, Words(user, trace_id=trace_id))

@@ -70,7 +70,7 @@ class Modules:
     async def get(self, sha256: str, limits: Limits, wasm: Callable[[], bytes]) -> tuple[Any, ModuleFacts]:
         """Checks, compiles if need be, and loads the module of that hash; `wasm` gives its bytes, and is asked only
         where it is to be compiled. Raises ModuleError (a verdict, which is kept)."""
-        while (under_way := self._under_way.get(sha256)) is not None:  # all who want it meanwhile wait for one compilation
+        while (under_way := self._under_way.get(sha256)) is not None:  # one compilation for all who want it
             await under_way.wait()
         if found := self._loaded.get(sha256):
             self._check(found.facts, limits)

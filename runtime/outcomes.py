@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from host_api.program import OWN_METHODS
 from runtime import wire
 from runtime.errors import CALL_ERRORS, CallEnded, Ending, HostBusy, HostClosed, MessageTooLarge, UsageError
 from runtime.executor.job import Outcome
@@ -24,9 +25,12 @@ def encoded(encode: Callable[..., bytes], *arguments: Any) -> bytes:
 
 
 def named(method: str) -> str:
-    """A method's name as docs/protocol.md §5.1 bounds it; a guest is not bothered with any other."""
+    """A method's name as docs/protocol.md §5.1 bounds it, and not one of the host's own; a guest is not bothered with
+    any other."""
     if not 1 <= len(method) <= wire.METHOD_CHARS_MAX:
         raise UsageError(f"a method's name has 1 to {wire.METHOD_CHARS_MAX} characters, this one has {len(method)}")
+    if method.startswith(OWN_METHODS):
+        raise UsageError(f"names of methods that begin with {OWN_METHODS} are the host's own: it alone sends them")
     return method
 
 

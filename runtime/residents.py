@@ -38,7 +38,6 @@ class One:
         """Set by the call that is in it: it ended so that the sandbox may be kept."""
 
 
-
 class Residents:
     """Those of one host. Used from the trio thread only."""
 

@@ -161,7 +161,7 @@ class StateOperations:
         return [] if self.journal is None else await self.journal.lines(query, limit)
 
     async def follow_logs(self, query: Query, take: Callable[[LogLine | None], None], limit: int = 100) -> None:
-        """As `logs`, and then those that come, until it is cancelled or the host drained; `take` is short. None stands for lines that were
+        """As `logs`, and then those that come, until it is cancelled; `take` is short. None stands for lines that were
         dropped, because they came faster than they were taken. Raises UsageError: too many follow already."""
         if self.journal is not None:
             async with self.journal.follow("logs", query, limit) as tail:

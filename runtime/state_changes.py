@@ -129,8 +129,8 @@ class StateChanges:
 def _other_developer(app_id: str, owner: str) -> UsageError:
     if not owner:
         return UsageError(
-            f"{app_id} was installed by the operator as nobody's: whose it is, the operator says by installing a release"
-            " that they signed",
+            f"{app_id} was installed by the operator as nobody's: the operator says whose it is, by installing a"
+            " release that they signed",
             code="other_developer", details={"owner": ""},
         )  # fmt: skip
     return UsageError(

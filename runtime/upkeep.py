@@ -70,7 +70,8 @@ class HostUpkeep:
         executor, now_us = self._executor.status(), self._store.now_us()
         return HostStatus(
             version=_version(), now_us=now_us, up_us=now_us - self._opened_us, ready=self.ready,
-            draining=self._calls.closing, statistics=self.statistics(), placement=executor.placement, workers=executor.workers,
+            draining=self._calls.closing, statistics=self.statistics(), placement=executor.placement,
+            workers=executor.workers,
             resident_bytes=_resident_bytes(), calls_ended=0 if self.metrics is None else self.metrics.calls_ended,
             commits=self._store.commits, writes=self._store.writes,
             journal=None if self.journal is None else self.journal.status(),

@@ -45,7 +45,7 @@ class Journal(Protocol):
 
 
 class Erasure:
-    """The operator's. `cache`: None where no program runs (a state directory that is worked on offline). `journal`: None
+    """The operator's. `cache`: None where no program runs (a state that is worked on offline). `journal`: None
     where none is kept. `new_id`: 128 random bits as text; `new_salt`: see `audit.subject`.
     """
 

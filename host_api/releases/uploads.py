@@ -30,7 +30,7 @@ def submit(tx: Transaction, offer: Offer, *, per_day: int, pending: int, also_kn
     """A developer's upload waits for a review. The very same sent again gives what is there.
 
     An id that is nobody's is the developer's while a release under it waits for its review, and for ever once one was
-    approved. Raises NotOwner; RegistryRefused: `version_taken`, `uploads_pending`, `uploads_per_day`, as of `check_key`.
+    approved. Raises NotOwner; RegistryRefused: `version_taken`, `uploads_pending`, `uploads_per_day`, as `check_key`.
     """
     there = records.find_release(tx, offer.app_id, offer.code)
     if there is not None and (there.identity, there.signed_by) == (offer.identity, offer.signed_by):

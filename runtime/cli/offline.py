@@ -23,7 +23,7 @@ from host_api.payment.checkout import Checkout
 from host_api.prompts.desk import Desk
 from host_api.releases.records import authority
 from host_api.store import Store, StoreError, open_store
-from host_api.store.key_file import KEY_BYTES, open_key
+from host_api.store.key_file import FOLDER, KEY_BYTES, open_key
 from host_api.store.sqlite import FILE_NAME
 from host_api.user.asking import ConsentPrompts
 from host_api.user.consent import ConsentStore
@@ -57,8 +57,7 @@ async def opened(directory: Path) -> AsyncIterator[Client]:
     try:
         async with open_store(directory, sources.SystemClock()) as store:
             journal = await open_journal(store, directory, None)
-            key = await open_key(store, directory, KEY_PURPOSE, lambda: secrets.token_bytes(KEY_BYTES))
-            front_end = FrontEnds(store=store, key=key, new_salt=sources.new_salt)
+            front_end = await _front_ends(store, directory)
             async with open_registry(store, directory) as registry, trio.open_nursery() as nursery:
                 state = _state(store, directory, nursery, front_end, journal)
                 here, there = socket.socketpair()
@@ -75,6 +74,14 @@ async def opened(directory: Path) -> AsyncIterator[Client]:
         raise StartupError(f"the state directory {shown(str(directory))} cannot be used: {error.strerror}") from error
     if raised is not None:
         raise raised
+
+
+async def _front_ends(store: Store, directory: Path) -> FrontEnds:
+    """To end sessions. Where no key was made there is no token to end: nothing is made for who wants to look."""
+    key = secrets.token_bytes(KEY_BYTES)
+    if (directory / FOLDER / KEY_PURPOSE).exists():
+        key = await open_key(store, directory, KEY_PURPOSE, lambda: key)
+    return FrontEnds(store=store, key=key, new_salt=sources.new_salt)
 
 
 def _state(

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from host_api.front_end.token import LIFE_S
 from runtime.bundle.refusal import shown
 from runtime.cli import report
-from runtime.cli.door import Socket, State, Yes, ask, be_sure
+from runtime.cli.door import Socket, State, Yes, ask, be_sure, on_host
 from runtime.cli.ledger import decimal
 from runtime.errors import UsageError
 
@@ -165,7 +165,7 @@ def token(
         except ValueError as error:
             raise UsageError(str(error)) from None
 
-    issued = ask(state, socket, work)
+    issued = on_host(state, socket, work)
     if as_json:
         report.show_json({"token": issued, "user": user, "life_s": life_s})
     else:

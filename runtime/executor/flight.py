@@ -44,8 +44,8 @@ class Flight:
     """One job in the worker placement: waiting for a slot, in a worker, or over there with services still to finish."""
 
     __slots__ = ("_done", "_given_up", "_refused", "_serial", "_serving", "began", "cut_at", "host", "job", "link",
-                 "loaded", "log_left", "number", "over", "own_calls", "replied_bytes", "scopes", "served_us", "told", "usage",
-                 "verdict")  # fmt: skip
+                 "loaded", "log_left", "number", "over", "own_calls", "replied_bytes", "scopes", "served_us", "told",
+                 "usage", "verdict")  # fmt: skip
 
     def __init__(self, job: Job, host: CallHost, usage: Usage, done: Callable[[Outcome], None]) -> None:
         self.job, self.host, self.usage = job, host, usage

@@ -147,7 +147,7 @@ class WorkerChild:
         return ascii(self._told[-TEXT_BYTES:].decode("latin-1"))[1:-1]
 
     async def read_stderr(self) -> None:
-        """A task of its own, so that the pipe never fills; keeps the end. One that writes without end is left to wait."""
+        """A task of its own, so that the pipe never fills; keeps the end. One that writes on and on is left to wait."""
         with contextlib.suppress(trio.ClosedResourceError, ValueError):
             while self._told_bytes < _TOLD_MOST:
                 await trio.lowlevel.wait_readable(self._stderr)

@@ -64,8 +64,8 @@ _CHECKED: Final[Mapping[str, tuple[Condition, ...]]] = {
     "clock_gettime": (Condition(0, 0xFFFF_FFF0, 0),),
 }
 _LOOP_CHECKED: Final[Mapping[str, tuple[Condition, ...]]] = {
-    # No address: to the peer of a socket that was connected before. No flags in either direction: Python gives none, and
-    # what few use (MSG_OOB on Unix sockets: CVE-2025-38236) has been a way into the kernel from such a jail.
+    # No address: to the peer of a socket that was connected before. No flags in either direction: Python gives none,
+    # and one that few use (MSG_OOB on Unix sockets, CVE-2025-38236) has been a way into the kernel from such a jail.
     "sendto": (Condition(3, 0xFFFF_FFFF, 0), Condition(5, 0xFFFF_FFFF, 0)),
     "recvfrom": (Condition(3, 0xFFFF_FFFF, 0),),
 }

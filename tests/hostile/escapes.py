@@ -275,10 +275,13 @@ OTHER_ABI: dict[str, Attempt] = {} if ARM else {
 ALWAYS_END = ("32-bit system call (int 0x80)", "x32 system call")
 ATTEMPTS: dict[str, Attempt] = {**FILES, **NETWORK, **PROCESSES, **KERNEL, **OTHER_ABI}
 EVERYWHERE = ("AF_UNIX", "AF_INET", "AF_NETLINK")
-NOT_EVERYWHERE = {"x32 system call", "32-bit system call (int 0x80)", "io_uring", "userfaultfd",
-                  "send out of band over its link"} | {
-    f"new socket {name}" for name in FAMILIES.keys() - EVERYWHERE
-}
+NOT_EVERYWHERE = {
+    "x32 system call",
+    "32-bit system call (int 0x80)",
+    "io_uring",
+    "userfaultfd",
+    "send out of band over its link",
+} | {f"new socket {name}" for name in FAMILIES.keys() - EVERYWHERE}
 """What a kernel may be built or set without, jail or not."""
 FOR_ROOT = {"mount", "setns", "chroot", "bpf", "perf_event_open", "read the kernel's log", "become root", "keyctl",
             "ptrace the parent", "ptrace a sibling", "read the parent's memory", "write the parent's memory",

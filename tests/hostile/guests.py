@@ -264,7 +264,6 @@ def bundle(
         "version": {"name": "1", "code": code},
         "req_permissions": [{"name": name, "reason": "to test", "required": False} for name in CAPABILITIES],
         "notices": [{"id": "shipped", "text": {"en": "Order {no} is on its way", "zh-Hans": "订单 {no} 配送中"}}],
-        "program": {"module": "program.wasm", "limits": dict(limits or {}), "events": events,
-                    "lifetime": lifetime},
+        "program": {"module": "program.wasm", "limits": dict(limits or {}), "events": events, "lifetime": lifetime},
     }
     return Bundle.from_bytes(pack_contents({"manifest.json": msgspec.json.encode(manifest), "program.wasm": wasm}))

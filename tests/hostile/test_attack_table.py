@@ -340,7 +340,7 @@ async def test_no_prompt_from_a_notification(shop: Shop) -> None:
     order = await shop.create()
     made = bundle(asks_at_once(order["order_id"], "handle"), shop.app.app_id, code=2)
     app = await shop.site.host.install(made, grant=GRANT)
-    await shop.site.host.notify(app, "hostel.event", user="alice")
+    await shop.site.host.notify(app, "tick", user="alice")
     assert "not_interactive" in "".join(line for _, line in shop.site.log.lines)
     assert shop.site.cashier.shown == []
 

@@ -220,6 +220,14 @@ async def test_a_yes_to_a_delegated_request_counts_after_its_call(
 
 
 # ---- who may be called -----------------------------------------------------------------------------------------------
+async def test_a_program_speaks_to_another_in_its_own_name_only(site: Site) -> None:
+    """An event of the host's is the host's: no program tells another that an order is paid."""
+    caller, callee = await pair(site)
+    forged = wire.request(1, "program.call", {"program": callee.app_id, "method": "hostel.event", "params": {}})
+    error = await refusal(site, caller, forged)
+    assert (error["code"], error["details"]["path"]) == ("invalid_params", "$.method")
+
+
 async def test_only_the_programs_that_the_grant_names(site: Site) -> None:
     other = await site.install()
     caller, callee = await pair(site)

@@ -1,5 +1,5 @@
-"""Attacks on the registry: a switch that waiting calls outlive, a grant that a candidate keeps, squatted names, keys that
-are revoked in the middle."""
+"""Attacks on the registry: a switch that waiting calls outlive, a grant that a candidate keeps, names that others squat
+on, keys that are revoked in the middle."""
 
 from __future__ import annotations
 

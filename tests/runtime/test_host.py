@@ -97,6 +97,17 @@ async def test_a_user_never_sees_anothers_cart() -> None:
         assert (await host.call(app, "cart.show", user="bob")).value["lines"] == []
 
 
+@pytest.mark.parametrize("method", ["hostel.event", "hostel.", "hostel.anything"])
+async def test_nobody_but_the_host_speaks_in_its_name(method: str) -> None:
+    """Else whoever may call a program tells it that an order is paid."""
+    async with Host.open(allow_unsigned=True) as host:
+        app = await host.install(bundle(ECHO.replace("{name}", "name")))
+        for speak in (host.call, host.notify):
+            with pytest.raises(UsageError, match="the host's own"):
+                await speak(app, method, {"topic": "payment.succeeded"}, user="alice")
+        assert (await host.call(app, "hostels.event", user="alice")).value == "name"
+
+
 async def test_nothing_is_granted_by_default() -> None:
     async with Host.open(allow_unsigned=True) as host:
         shop = Bundle.from_bytes(pack(SHOP))

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from host_api.releases.rollout import place
-from runtime import BundleError, Ending, Host, NotInstalled, SignatureError, SigningKey, UsageError
+from runtime import BundleError, Ending, Host, HostBusy, NotInstalled, SignatureError, SigningKey, UsageError
 from runtime.bundle import Keyring, TrustedKey
 from runtime.bundle.rotation import rotation_message
 from runtime.errors import CallRevoked, ProgramUnavailable
@@ -66,16 +66,16 @@ async def test_uploads_over_a_developers_count_are_not_even_compiled(platform: P
     assert compiled == host.releases._modules.compiled.total()
 
 
-async def test_a_developer_has_one_place_in_the_line_before_the_compiler(platform: Platform) -> None:
+async def test_a_developer_has_one_place_in_the_line_before_the_compiler() -> None:
     busy: list[str] = []
+    async with open_platform() as platform, trio.open_nursery() as nursery:
 
-    async def upload(code: int) -> None:
-        try:
-            await platform.upload(code, app_id=f"org.example.line{code}")
-        except HostBusy as error:
-            busy.append(error.message)
+        async def upload(code: int) -> None:
+            try:
+                await platform.upload(code, app_id=f"org.example.line{code}")
+            except HostBusy as error:
+                busy.append(error.message)
 
-    async with trio.open_nursery() as nursery:
         for code in range(1, 5):
             nursery.start_soon(upload, code)
     assert len(busy) == 3

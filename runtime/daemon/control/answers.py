@@ -81,7 +81,6 @@ class StateAnswers:
             Answer(front_ends.REVOKE_CONSENT, self.revoke_consent),
             Answer(front_ends.NOTICES, self.notices),
             Answer(front_ends.TAKE, self.take),
-            Answer(front_ends.ISSUE_TOKEN, self.issue_token),
             Answer(front_ends.END_SESSIONS, self.end_sessions),
             Answer(users.PUT, self.put_user),
             Answer(users.FIELDS, self.user_fields),
@@ -157,13 +156,6 @@ class StateAnswers:
 
     async def take(self, asked: front_ends.TakeNotice) -> front_ends.NoticeTaken:
         return front_ends.NoticeTaken(taken=await self._state.notices.take(asked.notice_id))
-
-    def issue_token(self, asked: front_ends.IssueToken) -> front_ends.TokenIssued:
-        token = self._state.front_end.issue_token(
-            asked.user, interactive=asked.interactive, locale=asked.locale, time_zone=asked.time_zone,
-            currency=asked.currency, programs=asked.programs, life_s=asked.life_s,
-        )  # fmt: skip
-        return front_ends.TokenIssued(token=token)
 
     async def end_sessions(self, asked: front_ends.EndSessions) -> Done:
         await self._state.front_end.end_sessions(asked.user)

@@ -7,7 +7,7 @@ from typing import Any
 
 from runtime.bundle import Bundle
 from runtime.calls import Words
-from runtime.control import calling, programs, proof
+from runtime.control import calling, front_ends, programs, proof
 from runtime.control.method import Done
 from runtime.daemon.control.answers import Answer, StateAnswers, by_name
 from runtime.daemon.control.registry_answers import DeveloperAnswers, ProgramAnswers, ReleaseAnswers
@@ -38,6 +38,7 @@ class HostAnswers:
             Answer(programs.INSTALL, self.install),
             Answer(programs.REVOKE, self.revoke),
             Answer(programs.SET_FEES, self.set_fees),
+            Answer(front_ends.ISSUE_TOKEN, self.issue_token),
             Answer(proof.STATISTICS, self.statistics),
         )}  # fmt: skip
 
@@ -95,6 +96,14 @@ class HostAnswers:
     async def set_fees(self, asked: programs.SetFees) -> Done:
         await self._host.set_fees(asked.app, asked.terms)
         return Done()
+
+    # ---- front ends --------------------------------------------------------------------------------------------------
+    def issue_token(self, asked: front_ends.IssueToken) -> front_ends.TokenIssued:
+        token = self._host.front_end.issue_token(
+            asked.user, interactive=asked.interactive, locale=asked.locale, time_zone=asked.time_zone,
+            currency=asked.currency, programs=asked.programs, life_s=asked.life_s,
+        )  # fmt: skip
+        return front_ends.TokenIssued(token=token)
 
     # ---- figures -----------------------------------------------------------------------------------------------------
     def statistics(self, _: Any) -> proof.StatisticsTold:

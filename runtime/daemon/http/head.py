@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
 from runtime.daemon.http.refusal import Refused, over
 from runtime.daemon.http.settings import HttpSettings
@@ -42,6 +43,10 @@ def read_head(head: bytes, settings: HttpSettings) -> Head:
         raise malformed("this does not begin like a request of HTTP/1.1")
     if _BAD_ESCAPE.search(line[2]):
         raise malformed("a % in the path is not followed by two hex digits")
+    try:
+        unquote_to_bytes(line[2]).decode("utf-8")
+    except UnicodeDecodeError:
+        raise malformed("the path is not UTF-8") from None
     if len(lines) > settings.head_fields:
         raise over("head_fields", settings.head_fields, len(lines), "headers", "head_too_large")
     fields = [_field(each) for each in lines]

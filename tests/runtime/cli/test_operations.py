@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import select
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,7 +70,7 @@ def said(text: str) -> Script:
 
 
 async def _say_a_line(client: Client) -> None:
-    app = await client.install(bundle(scripted(), "org.example.said"))
+    app = await client.install(bundle(scripted(), "org.example.said"), grant=["payment"])
     await client.call(app, "run", said("hello \x1b[2J").params(), user="alice")
     await client.call(app, "run", Script().params(), user="alice", trace_id="of-mine")
 
@@ -100,23 +102,92 @@ def test_what_programs_said_and_what_their_calls_cost(daemon: Daemon) -> None:
     assert daemon.asked("receipts", "--call", line["call_id"])["log_bytes"] == len(line["text"]) + 1
 
 
-def test_lines_are_followed_as_they_come(daemon: Daemon) -> None:
-    following = subprocess.Popen(
-        [*command(), "logs", "--follow", "--limit", "1", "--state", "state"], cwd=daemon.home,
-        env={**environment(daemon.home), "PYTHONUNBUFFERED": "1"}, stdout=subprocess.PIPE,
-    )  # fmt: skip
+@contextmanager
+def following(daemon: Daemon, *words: str) -> Iterator[Callable[[], str]]:
+    """A command that goes on, and what gives its next line; ended as Ctrl-C ends it."""
+    process = subprocess.Popen(
+        [*command(), *words, "--state", "state"], cwd=daemon.home, env=environment(daemon.home), stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    lines = process.stdout
     try:
-        assert following.stdout is not None
-        assert b"hello" in following.stdout.readline()
-
-        async def again(client: Client) -> None:
-            await client.call("org.example.said", "run", said("and again").params(), user="bob")
-
-        daemon.use(again)
-        assert b"and again" in following.stdout.readline()
+        yield lambda: lines.readline().decode()
     finally:
-        following.send_signal(signal.SIGINT)
-        following.communicate(timeout=HANG_S)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=HANG_S)
+    assert process.returncode == 130
+
+
+def test_lines_are_followed_as_they_come(daemon: Daemon) -> None:
+    async def again(client: Client) -> None:
+        await client.call("org.example.said", "run", said("and again").params(), user="bob")
+
+    with following(daemon, "logs", "--follow", "--limit", "1") as line:
+        assert "hello" in line()
+        daemon.use(again)
+        assert "and again" in line()
+
+
+def test_calls_are_followed_as_they_end(daemon: Daemon) -> None:
+    async def again(client: Client) -> None:
+        await client.call("org.example.said", "run", Script().params(), trace_id="followed")
+
+    with following(daemon, "receipts", "--follow", "--trace", "of-mine", "--limit", "1", "--json") as line:
+        assert json.loads(line())["trace_id"] == "of-mine"
+    with following(daemon, "receipts", "org.example.said", "--follow", "--limit", "1") as line:
+        assert " org.example.said run completed " in line()
+        daemon.use(again)
+        assert " org.example.said run completed " in line()
+
+
+def test_events_are_followed_as_they_are_written(daemon: Daemon) -> None:
+    order = {"subject": "apples", "amount": {"amount": 250, "currency": "CNY"}}
+
+    def create(number: int) -> Callable[[Client], Any]:
+        asked = {**order, "key": f"k{number}", "out_trade_no": f"t{number}"}
+        script = Script().ask(wire.request(1, "payment.create", asked))
+
+        async def work(client: Client) -> str:
+            reply = await client.call("org.example.said", "run", script.params(), user="alice")
+            return str(script.responses(reply.value)[0][3]["order_id"])
+
+        return work
+
+    first = daemon.use(create(1))
+    with following(daemon, "events", "tail", "org.example.said", "--limit", "1") as line:
+        assert line().split()[1:] == ["org.example.said", "1", "payment.pending", first, "1"]
+        second = daemon.use(create(2))
+        assert line().split()[1:] == ["org.example.said", "2", "payment.pending", second, "1"]
+    with following(daemon, "events", "tail", "--limit", "1", "--json") as line:
+        told = json.loads(line())
+        assert (told["stream"], told["app_id"]) == (second, "org.example.said") and "alice" not in str(told)
+
+
+def test_who_waits_for_it_is_told_when_it_is_ready(daemon: Daemon, cli: Cli, home: Path) -> None:
+    assert daemon.asked("status", "--wait", "20")["ready"]
+    said = cli("status", "--wait", "0.2", "--socket", home / "nowhere.sock", "--json")
+    assert (said.code, said.json["error"]["code"]) == (23, "unreachable")
+    assert "not ready within 0.2 s" in said.json["error"]["message"]
+    assert cli("status", "--wait", "-1", "--socket", home / "nowhere.sock").code == 2
+
+
+def test_its_configuration_is_read_again_when_asked_for(daemon: Daemon) -> None:
+    try:
+        (daemon.home / "hostel.toml").write_text(
+            CONFIG.replace("count = 1", "count = 2") + "[limits]\ncpu_us = 60_000\n"
+        )
+        told = daemon.asked("reload")
+        assert told["changes"] == [{"setting": "[limits] cpu_us", "before": "50000", "after": "60000"}]
+        assert told["waiting"] == ["[workers] count"]
+        (daemon.home / "hostel.toml").write_text("[limits]\ncpu_u = 1\n")
+        wrong = hostel(daemon.home, "reload", "--state", "state")
+        assert wrong.code == 2 and "did you mean cpu_us?" in wrong.err
+    finally:
+        (daemon.home / "hostel.toml").write_text(CONFIG)
+    shown = hostel(daemon.home, "reload", "--state", "state")
+    assert (shown.code, shown.out) == (0, "[limits] cpu_us: 60000 -> 50000\n")
+    audited = hostel(daemon.home, "audit", "list", "--effect", "host.setting_changed", "--state", "state").out
+    assert audited.count(f"uid {os.geteuid()}") == 2
 
 
 def test_a_backup_is_made_while_it_runs_and_restored(daemon: Daemon) -> None:
@@ -141,6 +212,23 @@ def test_where_no_host_answers_it_says_so(cli: Cli, home: Path) -> None:
                                    ("top", "--limit", "0")])  # fmt: skip
 def test_words_that_mean_nothing_are_refused(cli: Cli, words: tuple[str, ...]) -> None:
     assert cli(*words, "--state", "x").code == 2
+
+
+def test_it_is_drained_and_stopped_when_asked_for(home: Path) -> None:
+    (home / "hostel.toml").write_text(CONFIG)
+    process = subprocess.Popen([*command(), "serve", "--state", "state"], cwd=home, env=environment(home))
+    try:
+        assert hostel(home, "status", "--wait", str(HANG_S), "--state", "state").code == 0
+        assert hostel(home, "drain", "--seconds", "1", "--state", "state").code == 0
+        late = hostel(home, "status", "--wait", "0.1", "--state", "state", "--json")
+        assert (late.code, json.loads(late.out)["error"]["code"]) == (23, "not_ready")
+        assert hostel(home, "stop", "--state", "state").code == 0
+        assert process.wait(HANG_S) == 0
+    finally:
+        process.kill()
+        process.wait()
+    audited = hostel(home, "audit", "list", "--effect", "host.", "--state", "state").out
+    assert "host.draining" in audited and "host.stopping" in audited
 
 
 # ---- the configuration -----------------------------------------------------------------------------------------------

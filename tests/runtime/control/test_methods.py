@@ -56,7 +56,8 @@ UNREACHABLE: set[str] = {
     "now_us", "survey", "follow_logs", "follow_receipts", "follow_events", "event_tail", "drain", "record_settings",
     "record_steering", "change_settings", "denials", "compiled", "begin_call",
 }  # fmt: skip
-"""Of `Host`, by another name or not for clients: `ping`, `verify`, `logs`, `receipts.tail`, `events.tail`, `host.drain`, `call`; the
+"""Of `Host`, by another name or not for clients: `ping`, `verify`, `logs`, `receipts.tail`, `events.tail`,
+`host.drain`, `call`; the
 daemon's own."""
 
 

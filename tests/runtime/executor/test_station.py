@@ -1,4 +1,4 @@
-"""The life of a worker that lies: a process that the test plays by a script of its own, in place of worker_process.py."""
+"""The life of a worker that lies: a process that runs a script of the test's, in place of worker_process.py."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from runtime.executor import frames
 link = socket.socket(fileno=int(sys.argv[-3]))
 link.setblocking(True)
 def send(kind, number, body=b""): link.sendall(frames.frame(kind, number, body))
-def ready(level="full"): send(frames.READY, 0, b'{"ticker":"signal","level":"%s","missing":["a wall"]}' % level.encode())
+def ready(level=b"full"): send(frames.READY, 0, b'{"ticker":"signal","level":"%s","missing":["a wall"]}' % level)
 def told():
     splitter = frames.Splitter(lambda kind, number: 1 << 30)
     while data := link.recv(1 << 16):
@@ -89,7 +89,7 @@ async def test_one_that_lets_go_of_its_socket_and_stays_does_not_keep_the_host_f
 
 async def test_one_whose_jail_falls_short_is_told_with_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(StartupError, match="its jail is partial: a wall"):
-        async with played(monkeypatch, 'ready("partial"); list(told())', require="full"):
+        async with played(monkeypatch, 'ready(b"partial"); list(told())', require="full"):
             pass
 
 
@@ -98,8 +98,7 @@ async def test_what_it_writes_to_standard_error_without_end_costs_the_host_nothi
 ) -> None:
     async with played(monkeypatch, FLOODS_ITS_ERRORS) as pool:
         (station,) = pool._stations.values()
-        assert (child := station._child) is not None
-        await until(lambda: child.told)
+        await until(lambda: station._child is not None and station._child.told)
         await trio.sleep(0.3)
         began = time.process_time()
         await trio.sleep(0.5)

@@ -326,19 +326,18 @@ async def test_a_tail_sees_what_it_asked_for_as_it_comes(opened: Opened) -> None
 
 
 async def test_a_slow_watcher_loses_lines_and_is_told_so(opened: Opened) -> None:
-    async with opened() as journal:
-        async with journal.follow("logs", Query()) as tail:
-            for n in range(100):
-                put(journal, text=f"{n:04}" + "x" * 16_000)
-            seen = []
-            with trio.move_on_after(0.2):
-                async for line in tail:
-                    seen.append(None if line is None else line.text[:4])
-            assert seen[-1] is None and seen.count(None) == 1 and tail.dropped == 100 - len(seen) + 1
-            put(journal, text="later")
+    async with opened() as journal, journal.follow("logs", Query()) as tail:
+        for n in range(100):
+            put(journal, text=f"{n:04}" + "x" * 16_000)
+        seen = []
+        with trio.move_on_after(0.2):
             async for line in tail:
-                assert line is not None and line.text == "later"
-                break
+                seen.append(None if line is None else line.text[:4])
+        assert seen[-1] is None and seen.count(None) == 1 and tail.dropped == 100 - len(seen) + 1
+        put(journal, text="later")
+        async for line in tail:
+            assert line is not None and line.text == "later"
+            break
 
 
 async def test_no_more_than_so_many_watch(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:

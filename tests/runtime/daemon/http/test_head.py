@@ -38,6 +38,8 @@ def test_a_head_is_written_anew() -> None:
         (b"CONNECT x:1 HTTP/1.1\r\nHost: x", 400, "request_malformed"),
         (b"GET http://x/ HTTP/1.1\r\nHost: x", 400, "request_malformed"),
         (b"GET /%zz HTTP/1.1\r\nHost: x", 400, "request_malformed"),
+        (b"GET /%ff HTTP/1.1\r\nHost: x", 400, "request_malformed"),
+        (b"GET /%ed%a0%80?a HTTP/1.1\r\nHost: x", 400, "request_malformed"),
         (b"GET /\xff HTTP/1.1\r\nHost: x", 400, "request_malformed"),
         (b"GET / HTTP/1.1", 400, "request_malformed"),
         (GET + b"\r\nHost: y", 400, "request_malformed"),
