@@ -48,6 +48,11 @@ async def open_key(store: Store, state: Path | None, purpose: str, new_key: Call
     return key
 
 
+def is_made(store: Store, purpose: str) -> bool:
+    """Whether there ever was a key for it."""
+    return bool(store.read(lambda tx: _known(tx, purpose)))
+
+
 def _lost(path: Path, what: str) -> StoreError:
     return StoreError(
         "key_lost", f"the key file {path} {what}: restore it from the backup this state directory came from"

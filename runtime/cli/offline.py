@@ -23,7 +23,7 @@ from host_api.payment.checkout import Checkout
 from host_api.prompts.desk import Desk
 from host_api.releases.records import authority
 from host_api.store import Store, StoreError, open_store
-from host_api.store.key_file import FOLDER, KEY_BYTES, open_key
+from host_api.store.key_file import KEY_BYTES, is_made, open_key
 from host_api.store.sqlite import FILE_NAME
 from host_api.user.asking import ConsentPrompts
 from host_api.user.consent import ConsentStore
@@ -79,7 +79,7 @@ async def opened(directory: Path) -> AsyncIterator[Client]:
 async def _front_ends(store: Store, directory: Path) -> FrontEnds:
     """To end sessions. Where no key was made there is no token to end: nothing is made for who wants to look."""
     key = secrets.token_bytes(KEY_BYTES)
-    if (directory / FOLDER / KEY_PURPOSE).exists():
+    if is_made(store, KEY_PURPOSE):
         key = await open_key(store, directory, KEY_PURPOSE, lambda: key)
     return FrontEnds(store=store, key=key, new_salt=sources.new_salt)
 
