@@ -7,12 +7,13 @@ is started and spoken to is daemon.py's.
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
-from typing import Any, Final
+from typing import Final
 
 from benchmarks import guests
 from benchmarks.bare_probe import BareProbe
@@ -25,8 +26,11 @@ SUSPENDED: Final = 10_000
 SPINNERS: Final = 8
 GAP_S: Final = 0.004
 REST_S: Final = 5.0
-_MANY: Final = f"[workers]\ncount = 1\n[control]\noutstanding = {2 * SUSPENDED}\noutstanding_all = {2 * SUSPENDED}\n"
-_FORGETFUL: Final = "loaded_bytes_max = 1\nprograms_in_memory = 1\n"
+SLEEP_MS: Final = 60_000
+_ONE_WORKER: Final = (
+    f"[workers]\ncount = 1\n[control]\noutstanding = {2 * SUSPENDED}\noutstanding_all = {2 * SUSPENDED}\n"
+)
+_LITTLE_KEPT: Final = "loaded_bytes_max = 1\nprograms_in_memory = 1\n"
 _SAMPLE: Final = Path(__file__).resolve().parents[1] / "sample_programs" / "grocery_delivery" / "bundle"
 _MESSAGE: Final = wire.request(1, "session.info", {})
 _INFO: Final = {"method": "session.info", "user": guests.USER}
@@ -37,9 +41,8 @@ async def rows(scale: Scale) -> list[Row]:
     with served() as daemon:
         found += _at_rest(daemon, REST_S if scale.rounds > 1 else 0.1)
         found += await _in_company(daemon, scale)
-    with served(config=CONFIG + _FORGETFUL) as daemon:
+    with served(config=CONFIG + _LITTLE_KEPT + _ONE_WORKER) as daemon:
         found += _first_calls(daemon, scale)
-    with served(config=CONFIG + _MANY) as daemon:
         found += _suspended(daemon, SUSPENDED if scale.rounds > 1 else scale.suspended)
     return found
 
@@ -72,12 +75,15 @@ async def _in_company(daemon: Daemon, scale: Scale) -> list[Row]:
     probe = BareProbe(guests.forward())
     took: dict[str, list[list[float]]] = {"alone": [], "beside": []}
     probes: list[float] = []
+    began, ours, others = time.perf_counter(), _own_cpu_s(daemon), _all_cpu_s()
     for _ in range(scale.rounds):
         probes.append((await timed(lambda _: probe.call(_MESSAGE), scale.calls)).cpu_us)
         took["alone"].append(_due_to_answered_us(daemon.line, good, scale.calls))
         with _spinning(daemon, bad):
             took["beside"].append(_due_to_answered_us(daemon.line, good, scale.calls))
-    return list(_company_rows(took["alone"], took["beside"], median(probes)))
+    others = _all_cpu_s() - others - (_own_cpu_s(daemon) - ours)
+    share = others / (time.perf_counter() - began) / (os.cpu_count() or 1) * 100
+    return list(_company_rows(took["alone"], took["beside"], median(probes), share))
 
 
 @contextmanager
@@ -106,7 +112,7 @@ def _due_to_answered_us(line: Line, app: str, count: int) -> list[float]:
     return took
 
 
-def _company_rows(alone: list[list[float]], beside: list[list[float]], probe_us: float) -> Iterator[Row]:
+def _company_rows(alone: list[list[float]], beside: list[list[float]], probe_us: float, others: float) -> Iterator[Row]:
     subject = f"a call every {GAP_S * 1e3:.0f} ms, from due to answered, beside {SPINNERS} spinning programs"
     found = {
         f"{name}, {title}": median(quantile(run, q) for run in runs)
@@ -119,6 +125,7 @@ def _company_rows(alone: list[list[float]], beside: list[list[float]], probe_us:
               unit="×", bar=3)  # fmt: skip
     yield Row(subject=subject, what="bare probe in this process, CPU (62 where the bars were set)", value=probe_us,
               unit="µs/call")  # fmt: skip
+    yield Row(subject=subject, what="taken by other processes of the machine meanwhile", value=others, unit="%")
 
 
 # ---- a program that is new -------------------------------------------------------------------------------------------
@@ -156,7 +163,7 @@ def _suspended(daemon: Daemon, count: int) -> Iterator[Row]:
     daemon.line.ask("call", {**_INFO, "app": app})
     (worker,) = daemon.workers()
     line = Line(daemon.socket)
-    sleep = {"app": app, "method": "session.sleep", "params": {"ms": 300_000}, "user": guests.USER}
+    sleep = {"app": app, "method": "session.sleep", "params": {"ms": SLEEP_MS}, "user": guests.USER}
     before, broker_before = _memory(worker), _memory(daemon.process.pid)
     began = time.perf_counter()
     line.send(*(wire.request(number, "call", sleep) for number in range(count)))
@@ -192,7 +199,17 @@ def _is_idle(daemon: Daemon) -> bool:
     return sum(daemon.cpu_s()) - before < 0.02
 
 
-def _until(holds: Any) -> None:
+def _own_cpu_s(daemon: Daemon) -> float:
+    return sum(daemon.cpu_s()) + time.process_time()
+
+
+def _all_cpu_s() -> float:
+    """What all processors of the machine were busy for."""
+    user, nice, system, _, _, *interrupts = map(int, Path("/proc/stat").read_text().splitlines()[0].split()[1:9])
+    return (user + nice + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK")
+
+
+def _until(holds: Callable[[], bool]) -> None:
     until = time.monotonic() + 60
     while not holds():
         if time.monotonic() > until:

@@ -193,10 +193,10 @@ def _fetch(manifest: Manifest, source: Path, part: Path) -> None:
         target.parent.mkdir(mode=0o700, exist_ok=True)
         origin = source / file.path
         if origin.is_symlink() or not origin.is_file():
-            raise BackupRefused(f"{shown(str(origin))} is missing: take another backup")
+            raise BackupRefused(f"{shown(str(origin))} is missing")
         _copy_file(origin, target)
         if _told(part, target) != file:
-            raise BackupRefused(f"{shown(str(origin))} is not as it was made (its hash differs): take another backup")
+            raise BackupRefused(f"{shown(str(origin))} is not as it was made (its hash differs)")
 
 
 async def _prove(manifest: Manifest, part: Path, clock: Clock, progress: Callable[[str], None]) -> None:

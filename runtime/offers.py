@@ -106,7 +106,7 @@ def check_required(names: tuple[str, ...], grants: Mapping[str, Any]) -> None:
     missing = [name for name in names if name not in grants]
     if missing:
         raise UsageError(
-            f"the manifest requires {', '.join(missing)}, and the grant has not: grant it (--grant on the command"
+            f"the manifest requires {', '.join(missing)} and it was not granted: grant it (--grant on the command"
             ' line), or have the developer set "required": false',
             code="permission_missing",
             details={"missing": missing},

@@ -54,7 +54,7 @@ class Releases:
         by = signer(self._store, whole, Keyring(), allow_unsigned=False)
         if by.developer != found.id:
             raise SignatureError(
-                f"key {by.key_id} is not one of this developer's", code="key_unknown", details={"key_id": by.key_id}
+                f"key {by.key_id} is not one of {found.name}'s", code="key_unknown", details={"key_id": by.key_id}
             )
         limits: DeveloperLimits = self._settings.developer_limits.changed(found.limits)
         requested(whole)

@@ -161,7 +161,8 @@ class Desk:
         return self._store.read(records.count)
 
     async def issue(self, prompt_id: str) -> Prompt:
-        """The prompt with a token for one answer. A token issued before is good no more.
+        """The prompt with a token for one answer, which counts 500 ms from now on: ask for it when the prompt is shown.
+        A token issued before is good no more.
 
         Raises PromptError `prompt_not_found`, and what the store raises.
         """
@@ -172,7 +173,7 @@ class Desk:
         """The user's answer, from a front end: how the prompt ended, which is TIMED_OUT if it came too late.
 
         Raises PromptError (the prompt stays, the refusal is logged): `prompt_not_found`; `token_refused`, for another
-        token or digest than those issued; `answer_early`, within 500 ms of the prompt's opening. Raises ApiError for a
+        token or digest than those issued; `answer_early`, within 500 ms of the token's issue. Raises ApiError for a
         yes that the service refuses, and what the store raises. Cancelled before the hand-over to the store it does
         nothing; after it, it is carried out.
         """

@@ -16,8 +16,8 @@ from typing import Any, Final
 LIFE_US: Final = 120_000_000
 """How long a prompt waits for its user, and a token for its answer: no token is good for longer than its prompt."""
 ANSWERABLE_AFTER_US: Final = 500_000
-"""A front end's answer counts from then on: nobody has read a prompt sooner, and a click meant for something else that
-stood there a moment ago is no answer."""
+"""After its token was issued, which is when it is shown, a front end's answer counts: nobody has read a prompt sooner,
+and a click meant for something else that stood there a moment ago is no answer."""
 SHOWN_CHARS_MAX: Final = 16_384
 """Of what is shown, and of the bounds, each as JSON."""
 ABOUT_CHARS_MAX: Final = 256
@@ -83,11 +83,13 @@ class Prompt:
     token: str = field(default="", repr=False)
     """256 random bits, good for one answer; only where it was issued. Whoever has it can answer: it goes to the user's
     front end alone."""
+    issued_us: int = 0
+    """When a token was issued last; 0: none was."""
 
     @property
     def answerable_us(self) -> int:
-        """From then on a front end's answer counts."""
-        return self.opened_us + ANSWERABLE_AFTER_US
+        """From then on a front end's answer counts; each issue of a token moves it."""
+        return max(self.opened_us, self.issued_us) + ANSWERABLE_AFTER_US
 
     def with_token(self, token: str) -> Prompt:
         return replace(self, token=token)

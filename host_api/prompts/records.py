@@ -9,7 +9,9 @@ from host_api.prompts.cooldown import NOTHING, Past
 from host_api.prompts.prompt import Prompt, StoredPrompt, as_json, from_json
 from host_api.store.protocol import Row, Transaction
 
-_COLUMNS: Final = "id, kind, app_id, user_id, about, shown, digest, opened_us, expires_us, bounds, token_hash"
+_COLUMNS: Final = (
+    "id, kind, app_id, user_id, about, shown, digest, opened_us, expires_us, bounds, token_hash, issued_us"
+)
 _PROMPT: Final = f"SELECT {_COLUMNS} FROM prompts"
 
 
@@ -24,6 +26,7 @@ def _stored(row: Row) -> StoredPrompt:
         digest=bytes(row[6]),
         opened_us=row[7],
         expires_us=row[8],
+        issued_us=row[11],
     )
     return StoredPrompt(prompt=prompt, bounds=from_json(row[9]), token_hash=bytes(row[10]))
 
@@ -88,7 +91,7 @@ def insert(tx: Transaction, stored: StoredPrompt) -> None:
     prompt = stored.prompt
     tx.execute(
         f"INSERT INTO prompts ({_COLUMNS}) VALUES (:id, :kind, :app_id, :user, :about, :shown, :digest, :opened_us,"
-        " :expires_us, :bounds, :token_hash)",
+        " :expires_us, :bounds, :token_hash, :issued_us)",
         {
             "id": prompt.id,
             "kind": prompt.kind,
@@ -101,12 +104,16 @@ def insert(tx: Transaction, stored: StoredPrompt) -> None:
             "expires_us": prompt.expires_us,
             "bounds": as_json(dict(stored.bounds)),
             "token_hash": stored.token_hash,
+            "issued_us": prompt.issued_us,
         },
     )
 
 
-def set_token_hash(tx: Transaction, prompt_id: str, token_hash: bytes) -> None:
-    tx.execute("UPDATE prompts SET token_hash = :hash WHERE id = :id", {"hash": token_hash, "id": prompt_id})
+def set_issued(tx: Transaction, prompt_id: str, token_hash: bytes, issued_us: int) -> None:
+    tx.execute(
+        "UPDATE prompts SET token_hash = :hash, issued_us = :issued_us WHERE id = :id",
+        {"hash": token_hash, "issued_us": issued_us, "id": prompt_id},
+    )
 
 
 def delete(tx: Transaction, prompt_id: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from host_api.contract import Session
@@ -113,6 +113,7 @@ class Register:
             digest=digest,
             opened_us=tx.now_us,
             expires_us=expires_us if made.expires_us is None else min(expires_us, made.expires_us),
+            issued_us=tx.now_us if token else 0,
         )
         hashed = token_hash(token) if token else b""
         records.insert(tx, StoredPrompt(prompt=prompt, bounds=made.bounds, token_hash=hashed))
@@ -121,12 +122,12 @@ class Register:
 
     # ---- answering ---------------------------------------------------------------------------------------------------
     def issue(self, tx: Transaction, prompt_id: str, token: str) -> Prompt:
-        """The prompt with this token, the only one that is good from now on. Raises PromptError."""
+        """The prompt with this token, the only one that is good from now on, as shown now. Raises PromptError."""
         stored = records.by_id(tx, prompt_id)
         if stored is None or stored.prompt.expires_us <= tx.now_us:
             raise not_found()
-        records.set_token_hash(tx, prompt_id, token_hash(token))
-        return stored.prompt.with_token(token)
+        records.set_issued(tx, prompt_id, token_hash(token), tx.now_us)
+        return replace(stored.prompt, token=token, issued_us=tx.now_us)
 
     def decide(self, tx: Transaction, reply: Reply) -> tuple[Answer, ApiError | None]:
         """How the prompt ended, and why a yes was not carried out. Raises PromptError: then it has not ended."""

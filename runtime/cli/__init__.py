@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import TextIO, cast
 
-from cyclopts import CycloptsError
+from cyclopts import CycloptsError, MissingArgumentError
 
 from runtime.cli import report
 from runtime.cli.commands import APP, tell_all_of
@@ -64,9 +64,7 @@ def _run(words: Sequence[str]) -> int:
         except BaseExceptionGroup as group:
             raise _alone(group) from group
     except CycloptsError as error:
-        wrong = " ".join(str(error).split())
-        page = f"hostel {error.command_chain[0]} --help" if error.command_chain else "hostel --help"
-        return report.refusal(UsageError(f"{wrong} See {page}."), as_json)
+        return report.refusal(_misused(error), as_json)
     except HostelError as error:
         return report.refusal(error, as_json)
     except KeyboardInterrupt:
@@ -79,6 +77,15 @@ def _run(words: Sequence[str]) -> int:
     except Exception as error:
         return report.fault(error, as_json)
     return 0
+
+
+def _misused(error: CycloptsError) -> UsageError:
+    wrong = " ".join(str(error).split())
+    argument = error.argument if isinstance(error, MissingArgumentError) else None
+    if argument is not None and argument.name.startswith("--"):
+        value = "NAME" if argument.name in ("--developer", "--user", "--program") else argument.name[2:].upper()
+        wrong += f" Add {argument.name} {value}."
+    return UsageError(f"{wrong} See {' '.join(('hostel', *(error.command_chain or ()), '--help'))}.")
 
 
 def _alone(error: BaseException) -> BaseException:

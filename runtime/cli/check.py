@@ -12,6 +12,7 @@ from runtime.bundle.bundle import WASM_MAGIC
 from runtime.bundle.files import read_archive_file
 from runtime.cli import report
 from runtime.cli.permissions import unknown_permissions
+from runtime.cli.review import margin
 from runtime.cli.words import read_limits
 from runtime.limits import WASM_PAGE, Limits, ModuleCaps, specs
 from runtime.sandbox.checks import ModuleFacts, check_module
@@ -43,7 +44,10 @@ def check(
         return
     report.show_table(
         ("structural cap", ">found", ">cap", ">margin", "unit", "of each", "what"),
-        [(r["name"], r["found"], r["cap"], _times(r), r["unit"], r["scope"], r["text"]) for r in rows],
+        [
+            (r["name"], r["found"], r["cap"], margin(r["found"], r["cap"]), r["unit"], r["scope"], r["text"])
+            for r in rows
+        ],
     )
     inbox = f"an inbox of {facts.inbox[1]} bytes" if facts.inbox else "no inbox"
     report.show_line(
@@ -71,8 +75,3 @@ def _rows(facts: ModuleFacts, caps: ModuleCaps) -> list[dict[str, Any]]:
          "scope": spec.scope, "text": spec.text}
         for name, spec in specs(ModuleCaps).items()
     ]  # fmt: skip
-
-
-def _times(row: dict[str, Any]) -> str:
-    """How many times what was found would still be taken."""
-    return f"{row['cap'] / row['found']:.1f} ×" if row["found"] else "unused"

@@ -82,6 +82,7 @@ _COMMANDS: Final = {
         ("programs", "release:programs", "List installed programs."),
         ("program show", "release:program_show", "Show a program: releases, grants, limits, owner."),
         ("user set", "user:put", "Set what is known of a user: nickname, avatar, locale, age band, phone, address."),
+        ("user deposit", "user:deposit", "Put money from outside into a user's wallet."),
         ("user show", "user:show", "Show what is known of a user, their balances, and how much else is kept."),
         ("user export", "user:export", "Give out everything the host keeps of a user, as JSON."),
         ("user erase", "user:erase", "Forget a user, on the disk too; of payments only amounts stay."),

@@ -14,6 +14,7 @@ from runtime.cli import front_end, report
 from runtime.cli.cashier import sentence
 from runtime.cli.door import Socket, State, Yes
 from runtime.cli.front_end import FrontEnd, Whose
+from runtime.cli.registry import must_be_known
 
 
 def list_(
@@ -128,7 +129,10 @@ def revoke(
     """Take back what a user allowed a program: from now on it is not told any more. Remembered as a no."""
 
     async def take_back(desk: FrontEnd) -> int:
-        return await desk.client.consents.revoke(program, user, scope)
+        count = await desk.client.consents.revoke(program, user, scope)
+        if not count and all(one.app_id != program for one in await desk.client.consents.of_user(user)):
+            await must_be_known(desk.client, program)
+        return count
 
     count = front_end.at_desk(state, socket, take_back)
     if as_json:

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from runtime.cli import report
 from runtime.cli.door import Socket, State, ask
 from runtime.cli.proof import HeadFile, proved
+from runtime.errors import UsageError
 
 if TYPE_CHECKING:
     from host_api.balances import Total
@@ -31,7 +32,7 @@ def verify(
 
 
 def balance(
-    *,
+    *name: Annotated[str, Parameter(show=False)],
     state: State = None,
     socket: Socket = None,
     owner: Annotated[str, Parameter(help="A user or program: its accounts, instead of sums over all of them.")] = "",
@@ -39,6 +40,10 @@ def balance(
 ) -> None:
     """Show what lies in the ledger's accounts: sums by kind and currency, or the accounts of one owner. With --json,
     amounts are in minor units."""
+    if name:
+        raise UsageError(
+            "ledger balance takes no name: hostel user show NAME shows what a user has, and --owner NAME the accounts"
+        )
 
     async def read(client: Client) -> list[Total]:
         return await client.balances(owner)

@@ -13,6 +13,7 @@ from cyclopts import Parameter
 
 from runtime.cli import report
 from runtime.cli.door import Socket, State, ask, on_host
+from runtime.cli.registry import must_be_known
 from runtime.errors import UsageError
 from runtime.journal.entries import LEVELS, LogLine, PastCall, Query
 
@@ -59,10 +60,15 @@ def logs(
         sys.stdout.flush()
 
     async def go_on(client: Client) -> None:
+        if app:
+            await must_be_known(client, app)
         await client.follow_logs(query, show, limit)
 
     async def read(client: Client) -> None:
-        for line in await client.logs(query, limit):
+        lines = await client.logs(query, limit)
+        if app and not lines:
+            await must_be_known(client, app)
+        for line in lines:
             show(line)
 
     if follow:

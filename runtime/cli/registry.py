@@ -14,6 +14,7 @@ import msgspec
 
 from runtime.cli import report
 from runtime.cli.door import ask
+from runtime.errors import AccessDenied, NotInstalled
 
 if TYPE_CHECKING:
     from runtime.client import Client
@@ -45,7 +46,23 @@ def show(value: Any, title: str, as_json: bool) -> None:
     if as_json:
         report.show_json(told)
     else:
-        report.show_table((title, ""), [(name, _cell(name, one)) for name, one in told.items()])
+        report.show_table((title, ""), [(heading(name), _cell(name, one)) for name, one in told.items()])
+
+
+def heading(name: str) -> str:
+    """A moment is shown as a date: its name there has no unit."""
+    return name.removesuffix("_us") if name in _MOMENTS else name
+
+
+async def must_be_known(client: Client, app: str) -> None:
+    """Raises NotInstalled where no program and no upload has that id. Who may not look is told nothing."""
+    try:
+        await client.program(app)
+    except AccessDenied:
+        return
+    except NotInstalled:
+        if not await client.releases.list(app):
+            raise
 
 
 def when(at_us: int) -> str:

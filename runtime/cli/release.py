@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -11,14 +12,15 @@ from runtime.bundle.files import read_archive_file
 from runtime.cli import report
 from runtime.cli.developer import After
 from runtime.cli.door import Socket, State
-from runtime.cli.registry import at_registry, plain, show, when
+from runtime.cli.registry import at_registry, must_be_known, plain, show, when
+from runtime.cli.review import name_of, named, not_given, show_release
 from runtime.cli.words import read_grants, read_limits, read_object
-from runtime.errors import UsageError
+from runtime.errors import SignatureError, UsageError
 
 if TYPE_CHECKING:
     from host_api.releases.values import ProgramStatus, Upload
+    from runtime.client import Client
 
-_REPORT: Final = frozenset({"report"})
 Code = Annotated[int, Parameter(help="The version code.")]
 Reason = Annotated[str, Parameter(help="Why: 1 to 200 characters, kept in the audit.")]
 
@@ -40,7 +42,20 @@ def upload(
         The signed bundle.
     """
     data = read_archive_file(file)
-    _tell(at_registry(state, socket, lambda registry: registry.releases.upload(developer, data)), as_json, whole=True)
+
+    async def work(client: Client) -> tuple[Upload, str]:
+        try:
+            found = await client.releases.upload(developer, data)
+        except SignatureError as error:
+            if error.code != "key_unknown":
+                raise
+            raise SignatureError(
+                error.message, code=error.code, details={**error.details, "developer": developer}
+            ) from error
+        return found, await name_of(client, found.developer)
+
+    found, name = at_registry(state, socket, work)
+    _tell_whole(found, name, as_json)
 
 
 def list_(app: str = "", /, *, state: State = None, socket: Socket = None, as_json: report.AsJson = False) -> None:
@@ -51,9 +66,16 @@ def list_(app: str = "", /, *, state: State = None, socket: Socket = None, as_js
     app
         The program's id.
     """
-    found = at_registry(
-        state, socket, lambda registry: registry.releases.list(app) if app else registry.releases.submitted()
-    )
+
+    async def read(client: Client) -> Sequence[Upload]:
+        if not app:
+            return await client.releases.submitted()
+        releases = await client.releases.list(app)
+        if not releases:
+            await must_be_known(client, app)
+        return releases
+
+    found = at_registry(state, socket, read)
     if as_json:
         report.show_json(plain(found))
         return
@@ -73,7 +95,13 @@ def show_(
     app
         The program's id.
     """
-    _tell(at_registry(state, socket, lambda registry: registry.releases.show(app, code)), as_json, whole=True)
+
+    async def read(client: Client) -> tuple[Upload, str]:
+        found = await client.releases.show(app, code)
+        return found, await name_of(client, found.developer)
+
+    found, name = at_registry(state, socket, read)
+    _tell_whole(found, name, as_json)
 
 
 def approve(
@@ -102,7 +130,15 @@ def approve(
         "grant": read_grants(grant), "limits": read_limits(limit), "config": read_object(config, "--config"),
         "payee": payee, "note": note, "isolation": "dedicated" if dedicated else None,
     }  # fmt: skip
-    _tell(at_registry(state, socket, lambda registry: registry.releases.approve(app, code, **given)), as_json)
+
+    async def work(client: Client) -> tuple[Upload, tuple[int, list[str]]]:
+        found = await client.releases.approve(app, code, **given)
+        return found, await not_given(client, found)
+
+    found, (current, names) = at_registry(state, socket, work)
+    _tell(found, as_json, goes_with_full=names)
+    if names:
+        report.say(f"{current} has {', '.join(names)}, this release has not: {_it(names, 'goes', 'go')} with full")
 
 
 def reject(
@@ -176,7 +212,15 @@ def full(
     app
         The program's id.
     """
-    _tell(at_registry(state, socket, lambda registry: registry.releases.full(app, code)), as_json)
+
+    async def work(client: Client) -> tuple[Upload, tuple[int, list[str]]]:
+        lost = await not_given(client, await client.releases.show(app, code))
+        return await client.releases.full(app, code), lost
+
+    found, (before, names) = at_registry(state, socket, work)
+    _tell(found, as_json, gone=names)
+    if names:
+        report.say(f"{before} had {', '.join(names)}, this release has not: {_it(names, 'is', 'are')} gone")
 
 
 def offline(app: str, /, *, state: State = None, socket: Socket = None, as_json: report.AsJson = False) -> None:
@@ -187,7 +231,9 @@ def offline(app: str, /, *, state: State = None, socket: Socket = None, as_json:
     app
         The program's id.
     """
-    _status(at_registry(state, socket, lambda registry: registry.releases.offline(app)), as_json)
+    found = at_registry(state, socket, lambda registry: registry.releases.offline(app))
+    code = found.current_code or "CODE"
+    _done(found, f"{app} is offline; undo: hostel release full {app} {code}", as_json)
 
 
 def rollback(app: str, /, *, state: State = None, socket: Socket = None, as_json: report.AsJson = False) -> None:
@@ -198,7 +244,9 @@ def rollback(app: str, /, *, state: State = None, socket: Socket = None, as_json
     app
         The program's id.
     """
-    _status(at_registry(state, socket, lambda registry: registry.releases.rollback(app)), as_json)
+    found = at_registry(state, socket, lambda registry: registry.releases.rollback(app))
+    out = f"everybody gets {found.current_code}" if found.current_code else "nobody gets a release"
+    _done(found, f"{app} is rolled back: {out}", as_json)
 
 
 def minimum(
@@ -224,7 +272,8 @@ def kill(
     app
         The program's id.
     """
-    _status(at_registry(state, socket, lambda registry: registry.releases.kill(app, reason)), as_json)
+    found = at_registry(state, socket, lambda registry: registry.releases.kill(app, reason))
+    _done(found, f"{app} is killed: {found.killed}; undo: hostel release revive {app}", as_json)
 
 
 def revive(app: str, /, *, state: State = None, socket: Socket = None, as_json: report.AsJson = False) -> None:
@@ -235,7 +284,9 @@ def revive(app: str, /, *, state: State = None, socket: Socket = None, as_json: 
     app
         The program's id.
     """
-    _status(at_registry(state, socket, lambda registry: registry.releases.revive(app)), as_json)
+    found = at_registry(state, socket, lambda registry: registry.releases.revive(app))
+    now = _state(found)
+    _done(found, f"{app} is neither killed nor quarantined any more" + ("" if now == "on" else f": {now}"), as_json)
 
 
 # ---- programs --------------------------------------------------------------------------------------------------------
@@ -257,7 +308,16 @@ def program_show(app: str, /, *, state: State = None, socket: Socket = None, as_
     app
         The program's id.
     """
-    _status(at_registry(state, socket, lambda registry: registry.program(app)), as_json)
+
+    async def read(client: Client) -> tuple[ProgramStatus, str]:
+        found = await client.program(app)
+        return found, await name_of(client, found.owner)
+
+    found, name = at_registry(state, socket, read)
+    if as_json:
+        _status(found, as_json)
+    else:
+        show({**plain(found), "owner": named(found.owner, name)}, "program", as_json)
 
 
 def _candidate(one: ProgramStatus) -> str:
@@ -285,14 +345,30 @@ def _share(percent: str) -> int:
     return int(whole) * 100 + int((part + "00")[:2])
 
 
-def _tell(found: Upload, as_json: bool, *, whole: bool = False) -> None:
+def _tell(found: Upload, as_json: bool, **more: object) -> None:
+    """`more`: beside it in JSON."""
     if as_json:
-        report.show_json(plain(found))
-    elif whole:
-        show({name: value for name, value in plain(found).items() if name not in _REPORT}, "release", as_json=False)
-        show(found.report, "report", as_json=False)
+        report.show_json({**plain(found), **more})
     else:
         report.show_line(f"{found.app_id} {found.code} is {found.status.value}")
+
+
+def _tell_whole(found: Upload, developer: str, as_json: bool) -> None:
+    if as_json:
+        report.show_json(plain(found))
+    else:
+        show_release(found, developer)
+
+
+def _it(names: Sequence[str], one: str, more: str) -> str:
+    return f"it {one}" if len(names) == 1 else f"they {more}"
+
+
+def _done(found: ProgramStatus, sentence: str, as_json: bool) -> None:
+    if as_json:
+        report.show_json(plain(found))
+    else:
+        report.show_line(sentence)
 
 
 def _status(found: ProgramStatus, as_json: bool) -> None:

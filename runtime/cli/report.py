@@ -17,7 +17,16 @@ from typing import Annotated, Any, Final, TextIO, TypeVar
 from cyclopts import Parameter
 
 from runtime.cli.exit_codes import FAULT
-from runtime.errors import AnswerRefused, BundleError, CallEnded, CallRefused, HostelError, StartupError, UsageError
+from runtime.errors import (
+    AnswerRefused,
+    BundleError,
+    CallEnded,
+    CallRefused,
+    HostelError,
+    NotInstalled,
+    StartupError,
+    UsageError,
+)
 
 T = TypeVar("T")
 
@@ -36,6 +45,7 @@ _RULE: Final = "\u2500"
 """What rich draws a line of."""
 _REFUSED: Final[tuple[tuple[type[HostelError], str], ...]] = (
     (BundleError, "bundle refused"),
+    (NotInstalled, "not done"),
     (CallRefused, "call refused"),
     (CallEnded, "call ended"),
     (StartupError, "host not started"),
@@ -50,6 +60,8 @@ _NEXT: Final[Mapping[str, str]] = {
     "capability_not_granted": "grant it with --grant NAME",
     "message_too_large": "send less, or allow more with --limit message_in_bytes=NUMBER",
     "key_unknown": "name the keyring that holds it with --keyring",
+    "not_installed": "hostel programs lists them",
+    "backup_damaged": "use another backup: hostel backups lists them",
 }
 """Code of a refusal, or of the error a program answered with → what to do on this command line."""
 
@@ -184,6 +196,8 @@ def _as_dict(error: HostelError) -> dict[str, Any]:
 
 
 def _next_step(error: HostelError) -> str:
+    if error.code == "key_unknown" and (name := error.details.get("developer")):
+        return f"; register the key: hostel developer key add, or sign with a key of {name}'s"
     answered = error.details.get("error")
     step = _NEXT.get(answered["code"] if isinstance(answered, dict) else error.code)
     return f"; {step}" if step else ""

@@ -62,10 +62,12 @@ def _check(read: Callable[[], Config], as_json: bool) -> None:
         config = read()
         _needs_state(config)
     except ConfigRefused as error:
-        if not as_json:
-            for problem in error.details["problems"]:
-                report.say(problem)
-        raise
+        problems = error.details["problems"]
+        if as_json or len(problems) == 1:
+            raise
+        for problem in problems:
+            report.say(problem)
+        raise UsageError(f"{len(problems)} things are wrong with the configuration", code=error.code) from error
     found = list(settings(config))
     if as_json:
         report.show_json([

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from cyclopts import Parameter
@@ -15,15 +17,18 @@ from runtime.errors import UsageError
 from runtime.statistics import HostStatus, ProgramFigures, Top
 
 if TYPE_CHECKING:
-    from rich.console import Group
+    from rich.console import Console, Group
+    from rich.table import Table
 
     from runtime.client import Client
 
 EVERY_S: Final = 1.0
+FRAME_LINES: Final = 4
+"""Of a table beside its rows."""
 WAIT_S_MAX: Final = 3_600.0
 _COLUMNS: Final = (
     "program", ">calls/s", ">failed/s", ">in flight", ">p50 ms", ">p99 ms", ">cpu %", ">memory MiB", ">denials/s",
-    ">calls",
+    ">all calls", ">all cpu s",
 )  # fmt: skip
 _WORKERS: Final = (">worker", "group", "state", ">calls", ">memory MiB", ">restarts")
 _BY: Final = {"cpu": "cpu_us_per_s", "calls": "calls_per_s", "failed": "failed_per_s", "p99": "p99_us",
@@ -66,8 +71,8 @@ def top(
     once: Annotated[bool, Parameter(help="Print it once and end; so it is where there is no terminal.")] = False,
     as_json: report.AsJson = False,
 ) -> None:  # fmt: skip
-    """Show the busiest programs of a host that runs, once a second, until Ctrl-C. Rates are those of the last whole
-    five seconds."""
+    """Show the busiest programs of a host that runs, once a second, until q or Ctrl-C. Rates, p50 and p99 are those of
+    the last whole five seconds; "all" counts since the host started."""
     if by not in _BY:
         raise UsageError(f"--by {report.printable(by)[:40]}: must be one of {', '.join(_BY)}")
     if not 1 <= limit <= 200:
@@ -91,50 +96,102 @@ def _print(told: Top) -> None:
 
 
 def _watch(state: Any, socket: Any, limit: int, by: str) -> None:
-    import trio
+    """Until `q` or Ctrl-C: both are how somebody ends who has seen enough."""
     from rich.console import Console
     from rich.live import Live
 
     async def follow(client: Client) -> None:
-        with Live(console=Console(), screen=True, auto_refresh=False) as screen:
+        console = Console()
+        with _keys() as quit_within, Live(console=console, screen=True, auto_refresh=False) as screen:
             while True:
-                screen.update(drawn(await client.top(limit, by=by)), refresh=True)
-                await trio.sleep(EVERY_S)
+                screen.update(drawn(await client.top(limit, by=by), console), refresh=True)
+                if await quit_within(EVERY_S):
+                    return
 
-    on_host(state, socket, follow)
+    with suppress(KeyboardInterrupt):
+        on_host(state, socket, follow)
 
 
-def drawn(told: Top) -> Group:
-    """One picture of the screen. Names of programs are shown as they are, never as markup."""
-    from rich.box import SIMPLE_HEAD
+@contextmanager
+def _keys() -> Iterator[Callable[[float], Awaitable[bool]]]:
+    """The terminal gives each key at once, until the end of the block; what waits so many seconds for a `q`."""
+    import termios
+    import tty
+
+    import trio
+
+    keyboard = sys.stdin.fileno() if sys.stdin is not None and sys.stdin.isatty() else None
+
+    async def quit_within(seconds: float) -> bool:
+        if keyboard is None:
+            await trio.sleep(seconds)
+            return False
+        with trio.move_on_after(seconds):
+            while True:
+                await trio.lowlevel.wait_readable(keyboard)
+                typed = os.read(keyboard, 64)
+                if not typed or b"q" in typed.lower():  # nothing: the terminal is gone
+                    return True
+        return False
+
+    if keyboard is None:
+        yield quit_within
+        return
+    before = termios.tcgetattr(keyboard)
+    try:
+        tty.setcbreak(keyboard)
+        yield quit_within
+    finally:
+        termios.tcsetattr(keyboard, termios.TCSADRAIN, before)
+
+
+def drawn(told: Top, console: Console) -> Group:
+    """One picture of the screen: programs first, and of the workers what there is room for."""
     from rich.console import Group
+    from rich.text import Text
+
+    head = Text("\n".join(heading(told.status, told)))
+    workers = told.status.workers
+    room = console.height - len(console.render_lines(head)) - FRAME_LINES - bool(workers)
+    programs = told.programs[: max(1, room)]
+    parts: list[Any] = [head, _table(_COLUMNS, map(program_row, programs))]
+    if not workers:
+        return Group(*parts)
+    spare = room - len(programs) - FRAME_LINES  # one line is for how many there are
+    if spare > 0:
+        parts.append(_table(_WORKERS, worker_rows(told.status)[:spare]))
+    parts.append(Text(workers_line(told.status)))
+    return Group(*parts)
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+    """Names of programs are shown as they are, never as markup."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
-    def table(columns: Sequence[str], rows: Any) -> Table:
-        made = Table(box=SIMPLE_HEAD, pad_edge=False)
-        for column in columns:
-            justify: Any = "right" if column.startswith(">") else "left"
-            made.add_column(Text(column.removeprefix(">")), justify=justify, no_wrap=True)
-        for row in rows:
-            made.add_row(*(Text(report.printable(str(cell))) for cell in row))
-        return made
-
-    parts: list[Any] = [Text("\n".join(heading(told.status, told)))]
-    if told.status.workers:
-        parts.append(table(_WORKERS, worker_rows(told.status)))
-    parts.append(table(_COLUMNS, map(program_row, told.programs)))
-    return Group(*parts)
+    made = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        justify: Any = "right" if column.startswith(">") else "left"
+        made.add_column(Text(column.removeprefix(">")), justify=justify, no_wrap=True)
+    for row in rows:
+        made.add_row(*(Text(report.printable(str(cell))) for cell in row))
+    return made
 
 
 # ---- words -----------------------------------------------------------------------------------------------------------
 def heading(told: HostStatus, top: Top | None = None) -> list[str]:
     """The host in a few lines."""
     now, figures, journal = time.strftime("%H:%M:%S"), told.statistics, told.journal
-    rates = "" if top is None else f"{top.calls_per_s:,.0f} calls/s · {top.cpu_us_per_s / 1e6:.2f} cores in guests · "
+    rates = (
+        ""
+        if top is None
+        else (f"last 5 s: {top.calls_per_s:,.1f} calls/s · {top.cpu_us_per_s / 1e6:.2f} cores in guests · ")
+    )
     lines = [
         f"hostel {told.version} · up {duration(told.up_us)} · {now}{_standing(told)}",
-        f"{rates}{figures.calls_in_flight} in flight · {figures.calls_queued} queued · {told.calls_ended:,} calls",
+        f"{rates}{figures.calls_in_flight} in flight · {figures.calls_queued} queued"
+        f" · {told.calls_ended:,} calls in all",
         f"{figures.programs:,} programs · {figures.sandboxes}/{figures.slots} sandboxes"
         f" · {figures.prompts_open} prompts · {told.placement}, jail {figures.sandbox_level}"
         f" · {mib(told.resident_bytes)} MiB",
@@ -148,6 +205,18 @@ def heading(told: HostStatus, top: Top | None = None) -> list[str]:
     return lines
 
 
+def workers_line(told: HostStatus) -> str:
+    """All workers in one line."""
+    workers = told.workers
+    ready = sum(one.state == "ready" for one in workers)
+    return (
+        f"{len(workers)} worker{'s' if len(workers) != 1 else ''}, {ready} ready"
+        f" · {sum(one.calls for one in workers)} calls on them"
+        f" · {mib(sum(one.resident_bytes for one in workers))} MiB"
+        f" · {sum(one.restarts for one in workers)} restarts"
+    )
+
+
 def _standing(told: HostStatus) -> str:
     return "" if told.ready else " · draining" if told.draining else " · not ready"
 
@@ -156,7 +225,7 @@ def program_row(row: ProgramFigures) -> tuple[object, ...]:
     return (
         row.app_id, f"{row.calls_per_s:,.1f}", f"{row.failed_per_s:,.1f}", row.calls_in_flight,
         f"{row.p50_us / 1e3:,.2f}", f"{row.p99_us / 1e3:,.2f}", f"{row.cpu_us_per_s / 1e4:,.1f}",
-        mib(row.memory_bytes), f"{row.denials_per_s:,.1f}", f"{row.calls:,}",
+        mib(row.memory_bytes), f"{row.denials_per_s:,.1f}", f"{row.calls:,}", f"{row.cpu_us / 1e6:,.2f}",
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from runtime.bundle.refusal import shown
 from runtime.cli import report
 from runtime.cli.door import Socket, State, Yes, ask, be_sure
+from runtime.errors import NotInstalled
 
 if TYPE_CHECKING:
     from host_api.erasure.program import Uninstalled
@@ -29,6 +30,8 @@ def uninstall(
 ) -> None:
     """End a program's payments that nobody has paid yet: open orders close, and what they held is their users' again.
 
+    A program that is gone already, and whose data stayed, is erased with --erase where no host runs.
+
     With --erase upgrade backups in the state directory are removed: they hold what was there before.
 
     Parameters
@@ -40,7 +43,17 @@ def uninstall(
         be_sure(f"erase all that {shown(app)} kept", yes)
 
     async def work(client: Client) -> Uninstalled:
-        return await client.uninstall(app, erase=erase)
+        unknown: NotInstalled | None = None
+        try:
+            await client.program(app)
+        except NotInstalled as error:
+            if not erase:
+                raise
+            unknown = error  # what it kept may be there still
+        gone = await client.uninstall(app, erase=erase)
+        if unknown is not None and not gone.orders_closed + gone.rows_erased:
+            raise unknown
+        return gone
 
     gone = ask(state, socket, work)
     if as_json:

@@ -13,6 +13,7 @@ from runtime.bundle.refusal import shown
 from runtime.cli import report
 from runtime.cli.door import Socket, State, Yes, ask, be_sure, on_host
 from runtime.cli.ledger import decimal
+from runtime.cli.words import read_money
 from runtime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -47,6 +48,44 @@ def put(user: str, /, *fields: str, state: State = None, socket: Socket = None, 
         report.show_json({"user": user, "fields": sorted(given)})
     else:
         report.say(f"set {', '.join(sorted(given))}")
+
+
+def deposit(
+    user: str,
+    amount: str,
+    /,
+    *,
+    state: State = None,
+    socket: Socket = None,
+    reference: Annotated[
+        str | None, Parameter(help="What the platform knows it by: money with the same one is put there once.")
+    ] = None,
+    as_json: report.AsJson = False,
+) -> None:
+    """Put money from outside into a user's wallet. Without --reference, each time anew.
+
+    Parameters
+    ----------
+    user
+        The user's id, as the platform has it.
+    amount
+        With its currency: 50.00CNY.
+    """
+    money = read_money(amount)
+
+    async def work(client: Client) -> bool:
+        try:
+            return await client.deposit(user, money, reference=reference)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+
+    booked = ask(state, socket, work)
+    if as_json:
+        report.show_json({"user": user, "amount": money.amount, "currency": money.currency, "booked": booked})
+    elif booked:
+        report.say(f"{amount} is in the wallet of {shown(user)}")
+    else:
+        report.say(f"nothing was booked: {shown(reference or '')} is there already")
 
 
 def show(user: str, /, *, state: State = None, socket: Socket = None, as_json: report.AsJson = False) -> None:

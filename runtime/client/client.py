@@ -30,7 +30,7 @@ from runtime.client.upkeep import ClientUpkeep
 from runtime.control import calling, money, programs, proof, users
 from runtime.control.calling import Welcome
 from runtime.control.tls import Channel, PlainChannel
-from runtime.errors import ConnectionLost, HostelError
+from runtime.errors import ConnectionLost, HostelError, UsageError
 from runtime.receipt import Receipt, Reply
 from runtime.registry import App
 from runtime.signed_head import SignedHead
@@ -74,8 +74,13 @@ class Client(ClientUpkeep):
         `token` and TLS: `tls` is an SSL context, or a PEM file of the authorities to trust; None: this machine's.
 
         Leaving the block closes the connection; requests that other tasks still wait for end as ConnectionLost.
-        Raises ConnectionLost (`unreachable`) and AccessDenied.
+        Raises ConnectionLost (`unreachable`) and AccessDenied; UsageError where trio does not run.
         """
+        if not trio.lowlevel.in_trio_run():
+            raise UsageError(
+                "Client runs under trio, which does not run here: call it from a function that trio.run starts, or use"
+                " runtime.blocking.BlockingClient under asyncio and in threads"
+            )
         async with cls.over(*await connect(address, tls), token=token) as client:
             yield client
 

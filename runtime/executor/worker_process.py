@@ -10,6 +10,7 @@ exist, and the jail is entered; then READY. Nothing is opened, imported or start
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import mmap
 import os
@@ -307,7 +308,9 @@ async def _serve(link: socket.socket, board: memoryview, order: Order) -> None:
         trio.lowlevel.add_instrument(worker.turns)
         ready = Ready(ticker=ticker.kind, level=str(level), missing=level.missing)
         outbox.send(frames.READY, 0, msgspec.json.encode(ready))
-        await _read(link, worker)
+        inbox = _Inbox(link, worker)
+        worker.turns.is_news = inbox.is_news
+        await _read(link, inbox)
         os._exit(0)  # the broker is gone
 
 
@@ -319,14 +322,37 @@ def _jailed() -> jail.Level:
     return jail.enter()
 
 
-async def _read(link: socket.socket, worker: Worker) -> None:
+class _Inbox:
+    """The broker's frames as they come: read by the reader's task, and by a guest that is about to keep the loop."""
+
+    def __init__(self, link: socket.socket, worker: Worker) -> None:
+        self._link, self._worker = link, worker
+        self._splitter = frames.Splitter(_any_length)
+        self._room = bytearray(frames.RECEIVE_BYTES)
+        self._view = memoryview(self._room)
+        self._is_news = False
+
+    def take(self) -> int:
+        """What has come, at most the room; the count of bytes, 0 at the end. Raises BlockingIOError."""
+        count = self._link.recv_into(self._room)
+        for kind, number, body in self._splitter.feed(bytes(self._view[:count])):
+            self._worker.take(kind, number, body)
+        self._is_news = True
+        return count
+
+    def is_news(self) -> bool:
+        """Something has come since this was asked before: `Turns.is_news`."""
+        with contextlib.suppress(BlockingIOError, ConnectionResetError):
+            self.take()
+        news, self._is_news = self._is_news, False
+        return news
+
+
+async def _read(link: socket.socket, inbox: _Inbox) -> None:
     """Ends with the broker. A read that fills the room is followed by another one at once; else guests run."""
-    splitter = frames.Splitter(_any_length)
-    room = bytearray(frames.RECEIVE_BYTES)
-    view = memoryview(room)
     while True:
         try:
-            count = link.recv_into(room)
+            count = inbox.take()
         except BlockingIOError:
             await trio.lowlevel.wait_readable(link)
             continue
@@ -334,8 +360,6 @@ async def _read(link: socket.socket, worker: Worker) -> None:
             return
         if not count:
             return
-        for kind, number, body in splitter.feed(bytes(view[:count])):
-            worker.take(kind, number, body)
         if count < frames.RECEIVE_BYTES:
             await trio.lowlevel.wait_readable(link)
 

@@ -267,6 +267,7 @@ class Sandbox:
         """Waits for it, at most to the deadline: a full host is no reason to be late."""
         with self.host.deadline.scope():
             await turn.take()
+            await turn.after_news()
             return
         raise over_deadline(self.limits)
 

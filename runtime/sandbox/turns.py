@@ -13,6 +13,7 @@ with its sockets read in between.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 import trio
@@ -70,6 +71,8 @@ class Turns(trio.abc.Instrument):
         self.quantum_ns = quantum_ns
         self.pass_left = PASS_QUANTA
         """Quanta that are given without asking until the loop has looked at its sockets."""
+        self.is_news: Callable[[], bool] | None = None
+        """Set by a loop that serves guests itself: whether something came for others, which it hands out."""
         self._places = self._free = places
         self._waiting = 0
         self._shares: dict[str, Share] = {}
@@ -225,6 +228,14 @@ class Turn:
             await trio.lowlevel.wait_task_rescheduled(self._abort)
         finally:
             self._task = None
+
+    async def after_news(self) -> None:
+        """Before a guest keeps the loop for a slice: who was just called or answered goes first, and what that one
+        sends goes out. A pass in which they run, in any order, and one more."""
+        is_news = self.share.turns.is_news
+        if is_news is not None and is_news():
+            await trio.lowlevel.checkpoint()
+            await trio.lowlevel.checkpoint()
 
     def give(self) -> None:
         if self.held:

@@ -81,15 +81,15 @@ class Load:
                 await trio.sleep(AGAIN_S)
 
     async def _answer_all(self, client: Client) -> None:
-        now = await client.ping()
+        waiting = await client.prompts.pending()  # not in the nursery, which would wrap what it raises
         async with trio.open_nursery() as nursery:
-            for prompt in await client.prompts.pending():
-                if prompt.answerable_us <= now:
-                    nursery.start_soon(self._answer, client, prompt)
+            for prompt in waiting:
+                nursery.start_soon(self._answer, client, prompt)
 
     async def _answer(self, client: Client, prompt: Prompt) -> None:
         try:
             issued = await client.prompts.issue(prompt.id)
+            await trio.sleep(max(0, issued.answerable_us - await client.ping()) / 1e6)
             answer = await client.prompts.answer(issued.id, issued.token, issued.digest, True)
             self.told.answers[answer.value] += 1
         except (PromptError, AnswerRefused, ConnectionLost) as error:

@@ -395,8 +395,9 @@ async def test_a_yes_is_good_for_what_was_shown_alone(shop: Shop) -> None:
     async def prompt_of(order: Any) -> Any:
         assert (await shop.ask("request", order_id=order["order_id"], wait_ms=0))["status"] == "confirming"
         (waiting,) = desk.pending()
+        issued = await desk.issue(waiting.id)
         shop.clock.advance(s=1)
-        return await desk.issue(waiting.id)
+        return issued
 
     cheap, dear = await shop.create(5), await shop.create(9_999)
     first = await prompt_of(cheap)

@@ -34,7 +34,7 @@ async def test_a_guest_is_not_ended_by_a_collection(opened: Opened) -> None:
         collected.append((thread_time_ns() - began) // 1_000)
 
     async with opened(log_sink=collect) as site:
-        _, reply = await site.reply(Script().print(b"said\n").print(b"said\n"), cpu_us=20_000)
+        _, reply = await site.reply(Script().print(b"said\n").print(b"said\n"), cpu_us=20_000, wall_ms=60_000)
         assert (len(kept), len(collected)) == (1_000_000, 2)
         assert reply.receipt.usage.cpu_us < collected[0]
         assert (await site.ask(wire.request(1, "session.info", {})))[2] is None

@@ -102,7 +102,7 @@ async def test_calls_of_1500_users_wait_for_a_person_and_are_all_cancelled(opene
     async with opened(slots=USERS + 100, keep_resident_bytes=0) as site:
         site.cashier.hold()
         raised = {"calls_in_flight": USERS, "sandboxes": USERS, "live_memory_bytes": 1 << 40}
-        app = await site.install(**ENDLESS, **raised)
+        app = await site.install(**{**ENDLESS, "wall_ms": 120_000}, **raised)
         orders = [await _order(site, app, f"user{number}") for number in range(USERS)]
         resident = []
         for _ in range(2):

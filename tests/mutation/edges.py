@@ -39,8 +39,7 @@ async def paid(world: World, number: str, amount: int, app: str = "shop", user: 
     refused, made = await create(world, f"k{number}", number, app, user, amount=money, **changes)
     assert refused is None, made
     await world.ask(app, user, "payment.request", order_id=made["order_id"])
-    world.clock.advance(s=1)
-    await world.decide(app, user, True)
+    await world.decide(app, user, True, after_us=1_000_000)
     _, told = await world.ask(app, user, "payment.query", order_id=made["order_id"])
     return str(told["close_reason"] or told["status"])
 
@@ -197,11 +196,11 @@ async def tokens_are_of_their_prompts(world: World) -> None:
         await world.deposit(user, 100)
         _, made = await create(world, "k", f"{user}1", user=user)
         await world.ask("shop", user, "payment.request", order_id=made["order_id"])
-    world.clock.advance(s=1)
     for user in ("alice", "bob"):
         prompt = world.prompt("shop", user)
         assert prompt is not None
         issued.append(await world.desk.issue(prompt.id))
+    world.clock.advance(s=1)
     one, other = issued
     assert await world.answered(one.id, other.token, one.digest) == "token_refused"
     assert str(await world.answered(one.id, one.token, one.digest)) == "Answer.APPROVED"
@@ -230,8 +229,7 @@ async def what_was_asked_is_forgotten_in_time(world: World) -> None:
     world.install("shop", WIDE)
     _, made = await create(world, "k", "1")
     await world.ask("shop", "alice", "payment.request", order_id=made["order_id"])
-    world.clock.advance(s=1)
-    await world.decide("shop", "alice", False)
+    await world.decide("shop", "alice", False, after_us=1_000_000)
     for us, left in ((-1, 1), (1, 0)):
         world.clock.advance(s=DAY_S * (us < 0), us=us)
         await world.sweep(100)

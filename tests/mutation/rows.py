@@ -46,7 +46,7 @@ VALID: Mapping[str, Row] = {
     "audit": {"n": 2, "record": "{}", "hash": H32},
     "prompts": {
         "id": "p2", "kind": "payment", "app_id": "shop", "user_id": "bob", "about": "o2", "shown": "{}", "bounds": "{}",
-        "digest": H32, "token_hash": b"", "opened_us": 1, "expires_us": 2,
+        "digest": H32, "token_hash": b"", "opened_us": 1, "expires_us": 2, "issued_us": 0,
     },
     "developers": {"id": "d2", "name": "Bob", "trust": "reviewed", "limits": "{}", "created_us": 1},
     "developer_keys": {

@@ -180,13 +180,13 @@ class Simulator:
     async def decide(self, app: str, user: str, yes: bool) -> None:
         order = self.model.prompt(app, user)
         assert order is not None
-        if self.chance.random() < 0.9:
-            self.advance(500_000)
-        early = self.model.now < order.asked_at + 500_000
+        after_us = 500_000 if self.chance.random() < 0.9 else self.chance.randrange(500_000)
+        answer = await self.world.decide(app, user, yes, after_us=after_us)
+        self.advance(0)
+        early = after_us < 500_000
         over = self.model.prompt(app, user) is None
-        answer = await self.world.decide(app, user, yes)
         if over or early:
-            if answer != ("prompt_not_found" if over else "answer_early"):
+            if answer != (Answer.TIMED_OUT if over else "answer_early"):
                 raise Differs(f"an answer out of time to {order.id} ended as {answer}")
             return
         if answer is not (Answer.APPROVED if yes else Answer.DECLINED):

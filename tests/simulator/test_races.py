@@ -106,6 +106,7 @@ class Pay:
         prompt = self.world.prompt(app, USER)
         assert prompt is not None
         issued = await self.world.desk.issue(prompt.id)
+        self.world.clock.advance(ms=500)
         return lambda: self.world.desk.answer(issued.id, issued.token, issued.digest, True)
 
     def state(self, order_id: str) -> tuple[str, str, int, int, int]:

@@ -158,12 +158,14 @@ class World:
     def prompt(self, app_id: str, user: str) -> Prompt | None:
         return next((prompt for prompt in self.desk.pending(user) if prompt.app_id == app_id), None)
 
-    async def decide(self, app_id: str, user: str, yes: bool) -> Answer | str:
-        """The user's answer to what this program asks, through the front end; or why there is none."""
+    async def decide(self, app_id: str, user: str, yes: bool, *, after_us: int = 500_000) -> Answer | str:
+        """The user's answer to what this program asks, so long after it is shown by the front end; or why there is
+        none."""
         prompt = self.prompt(app_id, user)
         if prompt is None:
             return "prompt_not_found"
         issued = await self.desk.issue(prompt.id)
+        self.clock.advance(us=after_us)
         return await self.answered(issued.id, issued.token, issued.digest, yes)
 
     async def answered(self, prompt_id: str, token: str, digest: bytes, yes: bool = True) -> Answer | str:

@@ -28,7 +28,7 @@ class PromptAnswer(Answer, frozen=True, kw_only=True):
     """What to draw, each text apart from the others."""
     opened_us: int
     answerable_us: int
-    """No answer counts before."""
+    """No answer counts before; each opening moves it."""
     expires_us: int
     """No answer counts from then on."""
 

@@ -160,7 +160,8 @@ async def _listen(settings: HttpSettings) -> list[trio.SocketListener]:
         return await trio.open_tcp_listeners(settings.port, host=settings.address)
     except OSError as error:
         raise StartupError(
-            f"HTTP cannot listen on {settings.address} port {settings.port}: {error.strerror or error}"
+            f"HTTP cannot listen on {settings.address} port {settings.port}: {error.strerror or error};"
+            " [http] address and port in hostel.toml say where it listens, port = 0 takes any that is free"
         ) from None
 
 

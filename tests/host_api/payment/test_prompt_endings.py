@@ -267,9 +267,9 @@ async def test_a_prompt_answers_only_for_the_version_that_was_shown(world_of: An
         await world.request(order.order_id, wait_ms=0)
         for change in ("amount = amount + 1", "currency = 'EUR'", "version = version + 1"):
             await store.write(lambda tx, change=change: tx.execute(f"UPDATE orders SET {change}"))
-            clock.advance(s=1)
             (waiting,) = world.desk.pending("alice")
             prompt = await world.desk.issue(waiting.id)
+            clock.advance(s=1)
             error = await refusal(world.desk.answer(prompt.id, prompt.token, prompt.digest, True))
             assert error.code is ErrorCode.INVALID_STATE
             assert world.desk.pending() == []

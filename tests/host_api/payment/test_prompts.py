@@ -306,12 +306,12 @@ async def test_what_was_allowed_when_it_opened_is_kept_with_the_prompt(
             session = world.session(user, granted={"payment": grant}, limits=limits)
             await world.request(orders[-1], session, wait_ms=0)
         nursery.cancel_scope.cancel()
-    clock.advance(s=30)
     async with open_store(tmp_path / "state", clock) as store, trio.open_nursery() as nursery:
         world = world_of(store, clock, nursery, seed=1)
+        prompts = [await world.desk.issue(waiting.id) for waiting in world.desk.pending()]
+        clock.advance(s=30)
         for number, (_, _, reason) in enumerate(grants):
-            (waiting,) = world.desk.pending(f"user{number}")
-            prompt = await world.desk.issue(waiting.id)
+            (prompt,) = (prompt for prompt in prompts if prompt.user == f"user{number}")
             assert await world.desk.answer(prompt.id, prompt.token, prompt.digest, True) is Answer.APPROVED
             paid = world.query(world.session(f"user{number}"), order_id=orders[number])
             assert (number, paid.status) == (number, "succeeded" if reason is None else "closed")

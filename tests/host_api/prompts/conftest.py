@@ -55,8 +55,13 @@ class Front:
     async def opened(self, user: str = "alice", **changes: Any) -> Prompt:
         """A new prompt with a token, old enough to be answered."""
         place = await self.ask(user, **changes)
+        return await self.issued(place)
+
+    async def issued(self, place: Place) -> Prompt:
+        """The prompt with a token, shown for long enough to be answered."""
+        prompt = await self.desk.issue(place.prompt.id)
         self.clock.advance(ms=500)
-        return await self.desk.issue(place.prompt.id)
+        return prompt
 
     async def say(self, prompt: Prompt, approved: bool = True) -> Answer:
         return await self.desk.answer(prompt.id, prompt.token, prompt.digest, approved)

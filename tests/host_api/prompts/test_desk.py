@@ -147,6 +147,7 @@ async def test_without_a_token_issued_nothing_answers(front: Any, clock: Virtual
 async def test_the_token_issued_last_is_the_only_one(front: Any) -> None:
     first = await front.opened()
     second = await front.desk.issue(first.id)
+    front.clock.advance(ms=500)
     assert (await misfit(front.say(first))).code == "token_refused"
     assert await front.say(second) is Answer.APPROVED
     for late in (first, second):
@@ -161,13 +162,19 @@ async def test_a_token_answers_its_own_prompt_alone(front: Any) -> None:
 
 
 async def test_nobody_answers_what_nobody_can_have_read(front: Any, clock: VirtualClock) -> None:
-    prompt = await front.desk.issue((await front.ask()).prompt.id)
-    clock.advance(us=499_999)
-    for approved in (True, False):
-        early = await misfit(front.say(prompt, approved))
-        assert (early.code, early.retry_after_ms) == ("answer_early", 1)
+    """However long it has been open: half a second from when it is shown, and from when it is shown anew."""
+    opened = (await front.ask()).prompt
+    assert opened.answerable_us == clock.now_us() + 500_000
+    for since_s in (0, 20, 1):
+        clock.advance(s=since_s)
+        prompt = await front.desk.issue(opened.id)
+        assert prompt.answerable_us == clock.now_us() + 500_000
+        assert front.desk.find(opened.id).answerable_us == prompt.answerable_us
+        clock.advance(us=499_999)
+        for approved in (True, False):
+            early = await misfit(front.say(prompt, approved))
+            assert (early.code, early.retry_after_ms) == ("answer_early", 1)
     clock.advance(us=1)
-    assert clock.now_us() == prompt.answerable_us
     assert await front.say(prompt) is Answer.APPROVED
 
 
@@ -184,8 +191,7 @@ async def test_an_answer_is_carried_out_and_wakes_who_waits(either: Any, approve
         nursery.start_soon(wait)
         nursery.start_soon(wait)
         await blocked()
-        either.clock.advance(s=1)
-        assert await either.say(await either.desk.issue(place.prompt.id), approved) is answer
+        assert await either.say(await either.issued(place), approved) is answer
     assert ended == [True, True]
     assert (either.rows(), either.ends()) == ([], {place.prompt.id: answer.value})
     assert await either.desk.wait(place, 60)

@@ -36,9 +36,9 @@ class Opened:
 
     kind: str
     about: str
-    at: int
     until: int
     tokens: list[str] = field(default_factory=list)
+    issued: int = 0
 
 
 class DeskMachine(RuleBasedStateMachine):
@@ -103,7 +103,7 @@ class DeskMachine(RuleBasedStateMachine):
         if place in self.open:
             self.end(place, "timed_out")
         ends = now + 120 * SECOND if until is None else min(until, now + 120 * SECOND)
-        self.open[place] = (asked.prompt.id, Opened(kind, about, now, ends))
+        self.open[place] = (asked.prompt.id, Opened(kind, about, ends))
 
     def described(self, place: tuple[str, str]) -> tuple[str, str]:
         return self.open[place][1].kind, self.open[place][1].about
@@ -114,7 +114,8 @@ class DeskMachine(RuleBasedStateMachine):
         prompt_id, opened = self.open[data.draw(st.sampled_from(sorted(self.open)))]
         try:
             opened.tokens.append(self.run_desk(self.desk.issue, prompt_id).token)
-            assert self.clock.now_us() < opened.until
+            opened.issued = self.clock.now_us()
+            assert opened.issued < opened.until
         except PromptError:
             assert self.clock.now_us() >= opened.until
 
@@ -132,7 +133,7 @@ class DeskMachine(RuleBasedStateMachine):
         except PromptError as error:
             wrong = token != opened.tokens[-1] or right == "digest"
             assert error.code == ("token_refused" if wrong else "answer_early")
-            assert now < opened.until and (wrong or now < opened.at + SECOND // 2)
+            assert now < opened.until and (wrong or now < opened.issued + SECOND // 2)
             return
         self.end(place, answer.value)
         if answer is Answer.APPROVED:

@@ -75,8 +75,7 @@ async def test_a_wrong_answer_leaves_the_prompt_to_a_front_end(
         front = front_of(store, clock, nursery, OddCashier(how))
         place = await front.ask()
         assert not await front.desk.wait(place, 1)
-        clock.advance(s=1)
-        assert await front.say(await front.desk.issue(place.prompt.id)) is Answer.APPROVED
+        assert await front.say(await front.issued(place)) is Answer.APPROVED
         unanswered = await front.ask("bob")
         assert await front.desk.wait(unanswered, 600)
         assert front.ends()[unanswered.prompt.id] == "timed_out"
@@ -91,8 +90,7 @@ async def test_a_front_end_may_answer_what_a_cashier_shows(front_of: Any, clock:
         place = await front.ask()
         await blocked()
         (shown,) = cashier.shown
-        clock.advance(s=1)
-        prompt = await front.desk.issue(place.prompt.id)
+        prompt = await front.issued(place)
         with pytest.raises(PromptError, match="issued last"):
             await front.say(shown)
         assert await front.say(prompt, approved=False) is Answer.DECLINED
@@ -141,6 +139,5 @@ async def test_prompts_survive_the_process_and_are_shown_to_who_asks_again(
         again = await front.ask("alice")
         assert again.joined
         assert await front.desk.wait(again, 60)
-        clock.advance(s=1)
-        assert await front.say(await front.desk.issue(second.prompt.id), approved=False) is Answer.DECLINED
+        assert await front.say(await front.issued(second), approved=False) is Answer.DECLINED
         assert front.ends() == {first.prompt.id: "approved", second.prompt.id: "declined"}

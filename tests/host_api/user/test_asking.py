@@ -297,10 +297,10 @@ async def test_a_prompt_and_a_consent_outlive_the_process(tmp_path: Path) -> Non
         world.cashier.hold()
         await world.embedded.put("alice", KNOWN)
         assert await world.authorize("nickname", wait_ms=0) == {"nickname": "pending"}
-    clock.advance(ms=500)
     async with host() as world:
         (prompt,) = world.desk.pending("alice")
         issued = await world.desk.issue(prompt.id)
+        clock.advance(ms=500)
         await world.desk.answer(prompt.id, issued.token, issued.digest, approved=True)
     async with host() as world:
         assert await world.profile("nickname") == {"nickname": "Lin"}

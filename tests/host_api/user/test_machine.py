@@ -108,18 +108,19 @@ class ConsentMachine(RuleBasedStateMachine):
 
     @rule(app=apps, user=users, approved=st.booleans())
     def answer(self, app: str, user: str, approved: bool) -> None:
-        self.clock.advance(ms=500)
         shown, expires_us = self.open_prompts.pop((app, user), ({}, 0))
-        now_us = self.clock.now_us()
+        asked_us = self.clock.now_us()
 
         async def step(desk: Desk, prompts: ConsentPrompts) -> int:
             waiting = [prompt for prompt in desk.pending(user) if prompt.app_id == app]
             for prompt in waiting:
                 issued = await desk.issue(prompt.id)
+                self.clock.advance(ms=500)
                 await desk.answer(prompt.id, issued.token, issued.digest, approved)
             return len(waiting)
 
-        assert self.with_desk(step) == (now_us < expires_us)
+        assert self.with_desk(step) == (asked_us < expires_us)
+        now_us = self.clock.now_us()
         if now_us < expires_us:
             until_us = now_us + (VALID_US if approved else REFUSED_US)
             self.decided |= {(app, user, scope): (approved, wording, until_us) for scope, wording in shown.items()}

@@ -14,7 +14,7 @@ import pytest
 
 from runtime.bundle import pack_contents
 from runtime.cli.commands import _COMMANDS
-from runtime.errors import AnswerRefused
+from runtime.errors import AnswerRefused, NotInstalled
 from tests.console import HANG_S, ROOT, command, environment, hostel
 from tests.runtime.cli.conftest import Cli, Said
 
@@ -156,8 +156,12 @@ def test_nothing_waits_in_an_empty_one(cli: Cli, sample: Callable[[str], Path], 
     assert cli("run", sample("echo"), "echo", '{"value": 1}', "--state", "state").code == 0
     said = cli(*words, "--state", "state", "--json")
     unknown = words[1] in ("show", "confirm", "decline", "allow", "refuse")
-    assert said.code == (AnswerRefused.exit_code if unknown else 0)
-    assert said.json["error"]["code"] == "prompt_not_found" if unknown else isinstance(said.json, list | dict)
+    if unknown:
+        assert (said.code, said.json["error"]["code"]) == (AnswerRefused.exit_code, "prompt_not_found")
+    elif words[1] == "revoke":  # of a program that nobody knows
+        assert (said.code, said.json["error"]["code"]) == (NotInstalled.exit_code, "not_installed")
+    else:
+        assert said.code == 0 and isinstance(said.json, list | dict)
     assert cli(*words, "--state", "state").code == said.code
 
 

@@ -202,6 +202,13 @@ def test_a_backup_is_made_while_it_runs_and_restored(daemon: Daemon) -> None:
     assert again.code == 8 and "state_exists" in again.err
 
 
+def test_what_is_no_backup_points_to_those_there_are(cli: Cli, home: Path) -> None:
+    (home / "copy").mkdir()
+    (home / "copy" / "manifest.json").write_text("{}")
+    said = cli("restore", home / "copy", "--state", home / "new")
+    assert said.code == 20 and "use another backup: hostel backups lists them" in said.err
+
+
 def test_where_no_host_answers_it_says_so(cli: Cli, home: Path) -> None:
     said = cli("status", "--socket", home / "nowhere.sock")
     assert said.code == 23 and "hostel serve starts one" in said.err
@@ -236,6 +243,7 @@ def test_check_says_everything_that_is_wrong(cli: Cli, home: Path) -> None:
     (home / "hostel.toml").write_text("[limits]\ncpu_u = 1\nwall_ms = 0\n[log]\nlevel = 'loud'\n")
     said = cli("serve", "--check", "--state", home / "state")
     assert said.code == 2 and all(word in said.err for word in ("did you mean cpu_us?", "wall_ms = 0", "'loud'"))
+    assert said.err.count("did you mean cpu_us?") == 1
     problems = cli("serve", "--check", "--json").json["error"]["details"]["problems"]
     assert len(problems) == 3
     assert cli("serve", "--state", home / "state").code == 2 and not (home / "state").exists()

@@ -83,6 +83,72 @@ def test_what_is_refused_says_what_to_do(cli: Cli, state: Path) -> None:
     assert cli("program", "show", "org.example.none", *at).code == 7
 
 
+def test_who_takes_a_capability_away_by_a_release_is_told(cli: Cli, state: Path) -> None:
+    at = ("--state", state)
+    signed_up(cli, state)
+    uploaded(cli, state, 1)
+    first = done(cli("release", "approve", APP, 1, "--grant", "payment", *at))
+    assert "with full" not in first.err
+    assert "gone" not in done(cli("release", "full", APP, 1, *at)).err
+    uploaded(cli, state, 2)
+    said = done(cli("release", "approve", APP, 2, "--grant", "storage", *at))
+    assert "1 has payment, this release has not: it goes with full" in said.err
+    assert "1 had payment, this release has not: it is gone" in done(cli("release", "full", APP, 2, *at)).err
+    uploaded(cli, state, 3)
+    assert done(cli("release", "approve", APP, 3, *at, "--json")).json["goes_with_full"] == ["storage"]
+    assert done(cli("release", "full", APP, 3, *at, "--json")).json["gone"] == ["storage"]
+
+
+def test_a_release_is_shown_as_a_reviewer_reads_it(cli: Cli, state: Path) -> None:
+    at = ("--state", state)
+    signed_up(cli, state)
+    uploaded(cli, state, 1)
+    shown = done(cli("release", "show", APP, 1, *at)).out
+    assert "(Ann Ltd)" in shown and "structural cap" in shown and "no release of it is out" in shown
+    done(cli("release", "approve", APP, 1, *at))
+    done(cli("release", "full", APP, 1, *at))
+    uploaded(cli, state, 2)
+    assert "against 1: another module; no new capability\n" in done(cli("release", "show", APP, 2, *at)).out
+    assert "(Ann Ltd)" in done(cli("program", "show", APP, *at)).out
+
+
+def test_what_stops_a_program_answers_a_sentence(cli: Cli, state: Path) -> None:
+    at = ("--state", state)
+    signed_up(cli, state)
+    uploaded(cli, state, 1)
+    done(cli("release", "approve", APP, 1, *at))
+    done(cli("release", "full", APP, 1, *at))
+    killed = done(cli("release", "kill", APP, "--reason", "it steals", *at)).out
+    assert killed == f"{APP} is killed: it steals; undo: hostel release revive {APP}\n"
+    assert done(cli("release", "revive", APP, *at)).out.count("\n") == 1
+    assert f"undo: hostel release full {APP} 1" in done(cli("release", "offline", APP, *at)).out
+
+
+def test_a_program_that_is_not_known_is_said_to_be_none(cli: Cli, state: Path) -> None:
+    revoke = ("consent", "revoke", "--user", "alice", "--program", "org.none")
+    erase = ("uninstall", "org.none", "--erase", "--yes")
+    for words in (("uninstall", "org.none"), erase, revoke, ("logs", "org.none"), ("release", "list", "org.none")):
+        said = cli(*words, "--state", state)
+        assert (said.code, "hostel programs lists them (not_installed)" in said.err) == (7, True), said.err
+
+
+def test_an_upload_says_whose_key_and_whose_name_are_missing(cli: Cli, state: Path) -> None:
+    signed_up(cli, state)
+    done(cli("developer", "add", "bob", "--state", state))
+    file = state.parent / "1.ma"
+    file.write_bytes(sign(packed(1), ANN))
+    said = cli("release", "upload", file, "--state", state)
+    assert said.code == 2 and "Add --developer NAME. See hostel release upload --help." in said.err
+    said = cli("release", "upload", file, "--developer", "bob", "--state", state)
+    assert "is not one of bob's; register the key: hostel developer key add, or sign with a key of bob's" in said.err
+
+
+def test_what_lacks_a_host_or_another_command_is_pointed_there(cli: Cli, state: Path) -> None:
+    assert "hostel grant" in cli("revoke", APP, "payment", "--state", state).err
+    said = cli("ledger", "balance", "bob", "--state", state)
+    assert said.code == 2 and "hostel user show" in said.err
+
+
 def test_a_revoked_key_names_what_it_signed(cli: Cli, state: Path) -> None:
     at = ("--state", state)
     signed_up(cli, state)
@@ -107,7 +173,7 @@ def test_a_limit_is_a_number_and_a_moment_a_date(cli: Cli, state: Path) -> None:
     done(cli("release", "approve", APP, 1, "--limit", "cpu_us=90000", *at))
     done(cli("release", "full", APP, 1, *at))
     told = done(cli("program", "show", APP, *at)).out
-    assert "cpu_us: 90000" in told and "T" in told.split("installed_us")[1].split()[0]
+    assert "cpu_us: 90000" in told and "T" in told.split("installed ")[1].split()[0]
     far = ("--valid-until-us", 2**63 - 1)
     assert str(2**63 - 1) in done(cli("developer", "key", "add", "Ann Ltd", str(BOB.public_key), *far, *at)).out
 

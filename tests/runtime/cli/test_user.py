@@ -58,6 +58,24 @@ def test_what_is_set_is_shown_and_forgotten(cli: Cli, state: Path) -> None:
     assert found["kept"]["storage"] == found["kept"]["notices"] == 1
 
 
+def test_money_is_put_into_a_wallet_once_for_each_reference(cli: Cli, state: Path) -> None:
+    words = ("user", "deposit", "alice", "50.00CNY", "--reference", "top-up-1", "--state", state)
+    assert cli(*words).err == "hostel: 50.00CNY is in the wallet of 'alice'\n"
+    assert cli(*words).err == "hostel: nothing was booked: 'top-up-1' is there already\n"
+    assert cli(*words, "--json").json == {"user": "alice", "amount": 5000, "currency": "CNY", "booked": False}
+    for _ in range(2):
+        assert cli("user", "deposit", "alice", "1CNY", "--state", state, "--json").json["booked"]
+    found = cli("user", "show", "alice", "--state", state, "--json").json
+    assert found["balances"] == [{"currency": "CNY", "posted": 1250 + 5000 + 2 * 100, "held": 0, "incoming": 0}]
+
+
+@pytest.mark.parametrize(("user", "amount"), [("", "1CNY"), ("alice", "1"), ("alice", "0CNY"), ("alice", "1.001CNY")])
+def test_what_is_no_deposit_is_refused(cli: Cli, state: Path, user: str, amount: str) -> None:
+    said = cli("user", "deposit", user, amount, "--state", state)
+    assert (said.code, said.out) == (2, "")
+    assert cli("ledger", "verify", "--state", state).code == 0
+
+
 def test_of_a_stranger_nothing_is_shown(cli: Cli, state: Path) -> None:
     said = cli("user", "show", "bob", "--state", state)
     assert (said.code, said.out, said.err) == (0, "", "hostel: nothing is kept of 'bob'\n")
@@ -110,7 +128,7 @@ def test_a_name_that_is_no_users_is_refused(cli: Cli, state: Path) -> None:
 
 def test_uninstalled_its_data_stays_and_erased_it_goes(cli: Cli, state: Path) -> None:
     said = cli("uninstall", "org.shop", "--state", state)
-    assert (said.code, said.err) == (0, "hostel: 0 open orders closed; its data stays\n")
+    assert said.code == 7 and "hostel programs lists them" in said.err, "its data is here, and no such program"
     assert cli("uninstall", "org.shop", "--state", state, "--erase").code == 2
     said = cli("uninstall", "org.shop", "--state", state, "--erase", "--yes", "--json")
     assert said.json == {"orders_closed": 0, "rows_erased": 3}

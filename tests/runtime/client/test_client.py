@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -290,3 +291,12 @@ async def test_a_deposit_has_one_name_to_be_booked_under(tmp_path: Path) -> None
             await pair.client._link.request(money.DEPOSIT, asked)
         assert refused.value.code == "invalid_params"
         assert pair.host.balances("alice") == []
+
+
+def test_without_trio_the_client_for_threads_is_named(tmp_path: Path) -> None:
+    async def connect() -> None:
+        async with Client.connect(tmp_path / "hostel.sock"):
+            pass
+
+    with pytest.raises(UsageError, match=r"runtime\.blocking\.BlockingClient"):
+        asyncio.run(connect())

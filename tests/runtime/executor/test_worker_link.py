@@ -18,7 +18,7 @@ async def test_a_call_from_start_to_done() -> None:
         flight = peer.call()
         assert [kind for kind, _, _ in peer.sent()] == [frames.MODULE, frames.PIECE, frames.START]
         peer.link.receive(log(flight, b"a line\n") + request(flight, 1))
-        ((kind, number, body),) = peer.sent()
+        *_, (kind, number, body) = peer.sent()  # before it, what a slow machine charged
         assert (kind, number) == (frames.REPLY, flight.number)
         assert body[frames.REPLY_HEAD.size :] == wire.response(1, {})
         peer.link.receive(done(flight, rest=b"answer", cpu_us=77))

@@ -7,10 +7,12 @@ from collections import Counter
 from collections.abc import Mapping
 from random import Random
 
+import trio
+import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.sandbox.turns import KEPT_MOST, PASS_QUANTA, Share, Turns
+from runtime.sandbox.turns import KEPT_MOST, PASS_QUANTA, Share, Turn, Turns
 
 QUANTUM = 1_000
 SLICE_MOST = 1_200
@@ -174,3 +176,27 @@ def test_programs_without_a_guest_are_forgotten() -> None:
         turns.of(str(number)).close()
     assert len(turns._shares) <= KEPT_MOST
     assert turns.of("kept") is kept
+
+
+async def test_who_was_just_called_goes_before_a_guest_that_keeps_the_loop() -> None:
+    """And what it sends is sent: the loop comes by once more."""
+    turns, called, order = Turns(places=1, quantum_ns=QUANTUM), trio.Event(), list[str]()
+
+    def is_news() -> bool:
+        called.set()
+        return True
+
+    async def serve() -> None:
+        await called.wait()
+        order.append("called")
+
+    turns.is_news = is_news
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve)
+        await trio.testing.wait_all_tasks_blocked()
+        turn = Turn(turns.of("spins"))
+        await turn.take()
+        await turn.after_news()
+        order.append("spins")
+        turn.give()
+    assert order == ["called", "spins"]

@@ -128,6 +128,11 @@ async def test_what_it_does_not_start_with(door: Door, tmp_path: Path) -> None:
             await serve(door.host, settings, metrics=bytes, ready=lambda: True)
 
 
+async def test_a_port_that_is_taken_is_told_with_the_setting(door: Door) -> None:
+    with pytest.raises(StartupError, match=rf"port {door.port}: .*\[http\] address and port in hostel\.toml"):
+        await serve(door.host, HttpSettings(port=door.port), metrics=bytes, ready=lambda: True)
+
+
 # ---- at once, and at the end -----------------------------------------------------------------------------------------
 async def in_flight(host: Host, count: int) -> None:
     await until(lambda: host.statistics().calls_in_flight == count)
