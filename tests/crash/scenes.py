@@ -72,7 +72,8 @@ def about(method: str, **params: Any) -> Act:
 
 
 def answer(yes: bool) -> Act:
-    return lambda world: world.decide(APP, USER, yes)
+    """Whoever lost the answer still has the prompt on the screen, and says it again."""
+    return lambda world: world.decide(APP, USER, yes, shown=world.shown)
 
 
 def after(*steps: Act) -> Act:

@@ -57,6 +57,7 @@ class World:
     def __init__(
         self, store: Store, clock: VirtualClock, nursery: trio.Nursery, *, ids: Callable[[], str] | None = None
     ) -> None:
+        self.shown: dict[str, Prompt] = {}
         self.store = self.plain = store
         """What the host uses, and what is there, where something stands before it."""
         self.clock = clock
@@ -158,14 +159,22 @@ class World:
     def prompt(self, app_id: str, user: str) -> Prompt | None:
         return next((prompt for prompt in self.desk.pending(user) if prompt.app_id == app_id), None)
 
-    async def decide(self, app_id: str, user: str, yes: bool, *, after_us: int = 500_000) -> Answer | str:
+    async def decide(
+        self, app_id: str, user: str, yes: bool, *, after_us: int = 500_000, shown: dict[str, Prompt] | None = None
+    ) -> Answer | str:
         """The user's answer to what this program asks, so long after it is shown by the front end; or why there is
-        none."""
+        none. `shown`: what is on the screen, which stays there when the answer was lost."""
         prompt = self.prompt(app_id, user)
         if prompt is None:
             return "prompt_not_found"
-        issued = await self.desk.issue(prompt.id)
-        self.clock.advance(us=after_us)
+        issued = None if shown is None else shown.get(prompt.id)
+        if issued is None:
+            issued = await self.desk.issue(prompt.id)
+            self.clock.advance(us=after_us)
+        else:
+            self.ids()  # the token that is not made again: what follows has the same ids
+        if shown is not None:
+            shown[prompt.id] = issued
         return await self.answered(issued.id, issued.token, issued.digest, yes)
 
     async def answered(self, prompt_id: str, token: str, digest: bytes, yes: bool = True) -> Answer | str:
