@@ -13,7 +13,7 @@ WASMTIMES := 48 49 50
 # What depends on wasmtime, and little else.
 HOSTILE := abi cancellation cpu_clock cycles endings limits_of_a_call limits_of_a_program module_caps neighbours \
            program_calls properties scripted
-CORE := tests/runtime/sandbox tests/conformance tests/integration $(HOSTILE:%=tests/hostile/test_%.py)
+CORE := tests/runtime/sandbox tests/runtime/abi tests/integration $(HOSTILE:%=tests/hostile/test_%.py)
 
 .PHONY: demo test lint bench samples compat soak clean
 .PRECIOUS: .venv-wasmtime-%/.ready

@@ -1,4 +1,4 @@
-"""Corners of the four imports and the shim that a hostile guest looks for. How they are meant: tests/conformance."""
+"""Corners of the four imports and the shim that a hostile guest looks for. How they are meant: tests/runtime/abi."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "errors limits receipt statistics traceparent log wire error_response deadline sources worker_settings jail",
         "bundle sandbox verification",
         "session settings signed_head offers",
-        "admission testing pushes tracing report",
+        "admission testing faults pushes tracing report",
         "broker executor registry modules housekeeping journal metrics state_changes event_tail",
         "outcomes backup residents developers program_operations",
         "state releases",

@@ -9,8 +9,8 @@ import pytest
 
 from runtime import Ending, GuestProtocolError
 from runtime.sandbox import abi
-from tests.conformance.conftest import Conformance
-from tests.conformance.guests import DONE, RECORD, ROOM, Guest, Record, data, note
+from tests.runtime.abi.conftest import Conformance
+from tests.runtime.abi.guests import DONE, RECORD, ROOM, Guest, Record, data, note
 
 OK, EBADF, EINVAL, ENOSYS, ESPIPE = 0, 8, 28, 52, 70
 AT = RECORD + 16

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from runtime import GuestProtocolError, wire
-from tests.conformance.conftest import Conformance
-from tests.conformance.guests import DONE, REQUESTS, ROOM, Guest, copy, note
+from tests.runtime.abi.conftest import Conformance
+from tests.runtime.abi.guests import DONE, REQUESTS, ROOM, Guest, copy, note
 
 USAGE = wire.request(7, "storage.usage", {})
 INFO = wire.request(8, "session.info", {})

@@ -19,8 +19,8 @@ from runtime import (
     QuotaExceeded,
     wire,
 )
-from tests.conformance.conftest import Conformance
-from tests.conformance.guests import DONE, INBOX_BYTES, RECORD, REQUESTS, ROOM, Guest, copy, note
+from tests.runtime.abi.conftest import Conformance
+from tests.runtime.abi.guests import DONE, INBOX_BYTES, RECORD, REQUESTS, ROOM, Guest, copy, note
 
 FOREVER = "(loop $again (br $again))"
 INFO = wire.request(8, "session.info", {})
