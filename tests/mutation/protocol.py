@@ -2,9 +2,9 @@
 
 Each mutant is one change to a copy of this host: those of protocol_mutants.json, written before the cases they are to
 be caught by, at least one a section of docs/protocol.md; and, with `--generated`, every comparison in the code of
-bounds, quotas and idempotency, moved by one. The suite is played on the copy, the mutant's own section first, until a case is
-red. Printed is mutant → case. A survivor needs a reason in protocol_survivors.json; one without fails the run, and so
-does a reason for a mutant that does not survive.
+bounds, quotas and idempotency, moved by one. The suite is played on the copy, the mutant's own section first, until a
+case is red. Printed is mutant → case. A survivor needs a reason in protocol_survivors.json; one without fails the run,
+and so does a reason for a mutant that does not survive.
 
 What must not live here: the mutants themselves, and anything about what a case expects.
 """
