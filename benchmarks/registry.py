@@ -117,9 +117,9 @@ async def _offer(host: Host, made: Any) -> tuple[Any, Any]:
     from runtime.limits import Limits
     from runtime.offers import given_of, offer_of
 
-    _, facts = await host._modules.take(made.module, Limits())
+    code = await host._code.take(made, Limits())
     given = given_of(grant=guests.GRANT, limits=guests.UNRATED, config=None, payee=None, name="new")
-    return offer_of(made, facts, developer="", signed_by="", report={}), given
+    return offer_of(made, code, developer="", signed_by="", report={}), given
 
 
 def _named(offer: Any, app_id: str) -> Any:

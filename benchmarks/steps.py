@@ -70,7 +70,7 @@ async def one_call(step: Steps, host: Host, app: App) -> None:
     usage = step("host: Usage", Usage, message_in_bytes=len(message))
     session = step("host: session with deadline", host._calls._session, release, program, call_id, WORDS, usage, None)
     call = step("broker: open", host._calls.broker.open, session)
-    module = step("host: look the module up", host._modules.loaded, release.module_sha256)
+    module = step("host: look the module up", host._code.loaded, release.code_sha256, release.limits)
     executor = host._executor
     fiber = step("executor: take a place", executor.pool.take_place)
     share = step("turns: the program's share", executor._turns.of, app.app_id)

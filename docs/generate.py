@@ -4,7 +4,10 @@
 
 - host_api/api.schema.json: the JSON Schema of the host API, which the wheel carries too;
 - docs/reference.md: a page of it;
+- docs/refused.md: every code that hostel says no with, why, and what to do;
 - docs/control.schema.json and docs/control.md: the same of the control protocol;
+- the typed bindings of every language (host_api/bindings), beside its SDK;
+- host_api/guest/vectors.json, which the codec of every SDK is held to;
 - docs/protocol.md: its tables, each between `<!-- generated: name -->` and `<!-- /generated -->`; the text around them
   is written by hand.
 
@@ -25,9 +28,12 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from docs.codec_vectors import vectors_file  # noqa: E402
 from docs.control_page import control_page  # noqa: E402
 from docs.reference_page import link, reference_page, table  # noqa: E402
-from host_api import schema  # noqa: E402
+from docs.refused_page import refused_page  # noqa: E402
+from host_api import bindings, schema  # noqa: E402
+from host_api.bindings import model  # noqa: E402
 from host_api.capability import CAPABILITIES  # noqa: E402
 from host_api.errors import ErrorCode  # noqa: E402
 from host_api.field_docs import field_docs  # noqa: E402
@@ -47,7 +53,9 @@ REFERENCE: Final = ROOT / "docs/reference.md"
 CONFIGURATION: Final = ROOT / "docs/hostel.toml"
 CONTROL: Final = ROOT / "docs/control.md"
 CONTROL_SCHEMA: Final = ROOT / "docs/control.schema.json"
+REFUSED: Final = ROOT / "docs/refused.md"
 SCHEMA: Final = ROOT / "host_api" / "api.schema.json"
+VECTORS: Final = ROOT / "host_api" / "guest" / "vectors.json"
 _BLOCK: Final = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
 
 _WHEN: Final = {
@@ -56,7 +64,7 @@ _WHEN: Final = {
     Ending.EXITED: "the guest called `proc_exit`",
     Ending.TRAPPED: "the guest trapped: unreachable code, an access outside its memory, a stack that ran out",
     Ending.CPU_EXCEEDED: "over `cpu_us`",
-    Ending.FUEL_EXHAUSTED: "reserved: there is no fuel yet",
+    Ending.FUEL_EXHAUSTED: "its instructions were over `fuel`",
     Ending.DEADLINE_EXCEEDED: "over `wall_ms`",
     Ending.PROTOCOL_VIOLATION: "the guest broke a sentence of §4 that says so",
     Ending.CANCELLED: "the host closed or was drained; a caller who cancels sees its own cancellation",
@@ -221,13 +229,17 @@ def documents() -> dict[Path, bytes]:
     """Every generated file as the code says it."""
     control = control_schema.document(CONTROL_METHODS, field_docs=field_docs)
     document = schema.document(METHODS, api_level=API_LEVEL, field_docs=field_docs)
+    api = model.read(document)
     return {
         SCHEMA: schema.encoded(document),
         REFERENCE: reference_page(document).encode(),
+        REFUSED: refused_page().encode(),
         CONTROL_SCHEMA: schema.encoded(control),
         CONTROL: control_page(control).encode(),
         PROTOCOL: generated(PROTOCOL.read_text(encoding="utf-8")).encode(),
         CONFIGURATION: example().encode(),
+        VECTORS: vectors_file(),
+        **{ROOT / language.path: language.write(api).encode() for language in bindings.LANGUAGES.values()},
     }
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from host_api import idempotency, log, program, session, storage_methods
+from host_api import assets, idempotency, log, program, session, storage_methods
+from host_api.assets import AssetService
 from host_api.contract import Bound, Clock, Codec, Method
 from host_api.erasure.service import Erasure, Journal
 from host_api.events import delivery
@@ -44,6 +45,7 @@ METHODS: Final[tuple[Method[Any, Any], ...]] = (
     session.INFO,
     session.SLEEP,
     log.WRITE,
+    assets.READ,
     user_methods.LOGIN,
     user_methods.AUTHORIZE,
     user_methods.GET_PROFILE,
@@ -89,6 +91,18 @@ class Sources:
     """What is kept of calls beside the store, for erasures to reach."""
 
 
+class Interference(Protocol):
+    """What stands between programs and the services, for development and scenarios (runtime.faults)."""
+
+    def around(self, bound: Bound) -> Bound:
+        """What answers in place of that."""
+        ...
+
+    def deliveries(self) -> int:
+        """How often the event that is pushed next is handed to its program."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outside:
     """What a platform brings along, or leaves to the host."""
@@ -99,6 +113,8 @@ class Outside:
     """Hands notices on as they come; None: they wait to be taken."""
     http: HttpAccess | None = None
     """How programs reach hosts outside; None: as HttpAccess says."""
+    faults: Interference | None = None
+    """None, as it is wherever users are served: every service is reached as it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +156,7 @@ def build(
     answering = (
         SessionService(clock=clock),
         LogService(),
+        AssetService(store=store),
         UserService(
             clock=clock, directory=outside.directory or users, consents=consents, prompts=asking, pairwise=pairwise
         ),
@@ -157,8 +174,11 @@ def build(
         http,
         ProgramService(programs=programs, clock=clock),
     )
+    bound = {bound.method.name: bound for service in answering for bound in service.bound()}
+    if outside.faults is not None:
+        bound = {name: outside.faults.around(one) for name, one in bound.items()}
     return Services(
-        bound={bound.method.name: bound for service in answering for bound in service.bound()},
+        bound=bound,
         payments=payments,
         users=users,
         consents=consents,

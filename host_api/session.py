@@ -9,7 +9,7 @@ import trio
 
 from host_api.contract import Bound, Clock, Method, Params, Result, Session
 
-API_LEVEL = 1
+API_LEVEL = 2
 """Grows with every method or field added; a manifest asks for one with platform_version.min_code."""
 SLEEP_MS_MAX = 60_000
 

@@ -36,6 +36,7 @@ LINE_BYTES_MAX: Final = 4096
 REFUSALS_MAX: Final = 10_000
 """Distinct (program, method, code) counted between two drains; beyond it programs are counted together, as ''."""
 Run: TypeAlias = Callable[[Any, Any], Any]
+OnRefusal: TypeAlias = Callable[[CallSession, str, ApiError], None]
 
 _LEVELS: Final = {1: "info", 2: "warning"}
 
@@ -92,6 +93,8 @@ class Broker:
         self._refusals: dict[tuple[str, str, str], int] = {}
         self.denials: Counter[str] = Counter()
         """Code → how often, since the host was opened."""
+        self.on_refusal: OnRefusal | None = None
+        """See `Host.watch`."""
 
     def open(self, session: CallSession) -> BrokerCall:
         """The host side of one call. Its `close` is to be called when the call is over."""
@@ -230,6 +233,8 @@ class BrokerCall:
     def _refused(self, msgid: int | None, method: str, error: ApiError) -> bytes | None:
         self.session.usage.denials += 1
         self._broker.count_refusal(self.session.app_id, method, error.code)
+        if self._broker.on_refusal is not None:
+            self._broker.on_refusal(self.session, method, error)
         return None if msgid is None else error_response(msgid, error, self._response_max)
 
     def refuse(self, request: bytes, error: ApiError) -> bytes | None:

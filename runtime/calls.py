@@ -26,10 +26,11 @@ from runtime.deadline import Deadline
 from runtime.errors import Ending, HostelError, UsageError
 from runtime.executor.job import Executor, Job, Outcome
 from runtime.limits import Limits
-from runtime.modules import Modules
 from runtime.outcomes import being_erased, closed, encoded, ended, judged, too_large
+from runtime.program_code import ProgramCode
 from runtime.receipt import Receipt, Usage
 from runtime.registry import App, Program, Registry, Release
+from runtime.rehearsal import Rehearsal
 from runtime.residents import One, Residents
 from runtime.sandbox.fiber import Over
 from runtime.sandbox.sandbox import over_deadline
@@ -75,8 +76,14 @@ class Flight(NamedTuple):
 
 Done: TypeAlias = Callable[[Outcome, Receipt], None]
 Observer: TypeAlias = Callable[[Receipt, CallSession], None]
+OnEnded: TypeAlias = Callable[[Outcome, Receipt, CallSession], None]
 NO_OUTCOME = Outcome(ending=Ending.CANCELLED)
 """Of a call that whoever awaited it gave up."""
+
+
+def _system_seed() -> bytes:
+    """Guests draw from the system's randomness."""
+    return b""
 
 
 class Calls:
@@ -85,14 +92,15 @@ class Calls:
     broker: Broker
 
     def __init__(
-        self, *, registry: Registry, executor: Executor, modules: Modules, residents: Residents,
-        now_us: Callable[[], int], log_sink: LogSink,
+        self, *, registry: Registry, executor: Executor, code: ProgramCode, residents: Residents,
+        now_us: Callable[[], int], log_sink: LogSink, rehearsal: Rehearsal | None = None,
     ) -> None:  # fmt: skip
         self.residents = residents
-        self._registry, self._executor, self._modules = registry, executor, modules
+        self._registry, self._executor, self._code = registry, executor, code
         self._now_us, self._log_sink = now_us, log_sink
         self._in_flight: dict[str, BrokerCall] = {}
-        self._ids = sources.call_ids()
+        self._ids = sources.call_ids() if rehearsal is None else rehearsal.call_id
+        self._guest_seed = _system_seed if rehearsal is None else rehearsal.guest_seed
         self._closing = False
         self._barred: Counter[str] = Counter()
         self._ended = trio.Event()
@@ -100,6 +108,8 @@ class Calls:
         self.tracing: Tracing | None = None
         self.observers: list[Observer] = []
         """Told of each call that ended: the journal, metrics. They are quick, and raise nothing."""
+        self.on_ended: OnEnded | None = None
+        """See `Host.watch`."""
 
     def __len__(self) -> int:
         return len(self._in_flight)
@@ -155,7 +165,7 @@ class Calls:
         Raises CallRefused: nothing ran.
         """
         program, release = self._registry.find(app, words.user)
-        module = self._modules.loaded(release.module_sha256)
+        module = self._code.loaded(release.code_sha256, release.limits)
         begin = self._executor.start
         if release.lifetime == "resident" or module is None or begin is None:
             return None
@@ -165,7 +175,8 @@ class Calls:
         program.admission.enter_now(self._now_us(), release.memory_bytes)
         flight = self._begin(program, release, method, len(message), words)
         session = flight.call.session
-        job = Job(release.app.app_id, release.group, module, message, session.limits, False)
+        seed = self._guest_seed()
+        job = Job(release.app.app_id, release.group, module, message, session.limits, False, seed=seed)
         try:
             began = begin(job, flight.call, session.usage, lambda outcome: done(*self._end(flight, outcome)))
         except BaseException:
@@ -224,9 +235,13 @@ class Calls:
         session = flight.call.session
         outcome = NO_OUTCOME
         try:
-            module = self._modules.loaded(release.module_sha256) or await self._load(release, session.deadline)
+            module = self._code.loaded(release.code_sha256, release.limits)
+            module = module or await self._load(release, session.deadline)
             resident = None if one is None else self.residents.enter(one)
-            job = Job(release.app.app_id, release.group, module, message, session.limits, notification, resident)
+            job = Job(
+                release.app.app_id, release.group, module, message, session.limits, notification, resident,
+                seed=self._guest_seed(),
+            )  # fmt: skip
             outcome = await self._executor.run(job, flight.call, session.usage)
         except Over as over:
             outcome = Outcome(ending=over.ending, detail=over.detail, details=over.details)
@@ -275,6 +290,8 @@ class Calls:
         )  # fmt: skip
         for observe in self.observers:
             observe(receipt, session)
+        if self.on_ended is not None:
+            self.on_ended(outcome, receipt, session)
         return outcome, receipt
 
     def _session(
@@ -292,6 +309,7 @@ class Calls:
             traceparent="" if parent is None else trace_id, authority=release.authority, limits=limits, usage=usage,
             holdings=program.holdings, log_sink=self._log_sink,
             deadline=Deadline(wall_s=limits.wall_ms / 1_000, still_s=limits.prompt_wait_ms / 1_000),
+            assets_sha256=release.assets_sha256,
         )  # fmt: skip
         if inside is not None:
             session.authority, session.caller, session.depth = inside.authority, inside.caller, inside.caller.depth + 1
@@ -302,10 +320,9 @@ class Calls:
         return session
 
     async def _load(self, release: Release, deadline: Deadline) -> Any:
-        """The module is not in memory any more: from the cache, or compiled anew, at most to the call's deadline."""
+        """The code is not in memory any more: from the cache, or compiled anew, at most to the call's deadline."""
         with deadline.scope():
-            sha256 = release.module_sha256
-            return (await self._modules.get(sha256, release.limits, lambda: self._registry.module(sha256)))[0]
+            return await self._code.get(release, release.limits)
         raise over_deadline(release.limits)
 
     def has_room(self, group: str) -> bool:

@@ -107,6 +107,14 @@ class ModuleError(BundleError):
     exit_code = 5
 
 
+class ScriptError(ModuleError):
+    """The program's script is refused, or does not load: `details` have `path`, `line` and `column` where they are
+    known."""
+
+    code = "script_invalid"
+    exit_code = 5
+
+
 class CompileLimitExceeded(ModuleError):
     """Compiling took more CPU, memory or time than allowed; the verdict is remembered by the module's hash."""
 

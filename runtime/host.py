@@ -28,9 +28,9 @@ from runtime.executor.job import Outcome
 from runtime.offers import (
     check_required,
     display_name,
-    effective_limits,
     given_of,
     granted,
+    limits_of,
     offer_of,
     requested,
     sector_of,
@@ -39,7 +39,9 @@ from runtime.operations import HostOperations
 from runtime.outcomes import encoded, named, reply_of
 from runtime.receipt import Receipt
 from runtime.receipt import Reply as Reply
+from runtime.recording.tape import Recorder
 from runtime.registry import App
+from runtime.rehearsal import Rehearsal
 from runtime.releases import Releases
 from runtime.session import LogSink
 from runtime.settings import HostSettings
@@ -57,7 +59,7 @@ class Host(HostOperations):
         self.developers = Developers(changes=self._changes, new_id=parts.new_id)
         """Who may upload, with which keys."""
         self.releases = Releases(
-            store=parts.store, changes=self._changes, modules=parts.modules, settings=parts.settings,
+            store=parts.store, changes=self._changes, code=parts.code, settings=parts.settings,
             developers=self.developers,
         )  # fmt: skip
         """From an upload to the release that everybody gets, and back."""
@@ -76,6 +78,8 @@ class Host(HostOperations):
         log_sink: LogSink | None = None,
         clock: Clock | None = None,
         new_id: Callable[[], str] | None = None,
+        rehearsal: Rehearsal | None = None,
+        recorder: Recorder | None = None,
     ) -> AsyncIterator[Host]:
         """A running host; closed when the block is left.
 
@@ -83,7 +87,9 @@ class Host(HostOperations):
         `cashier`: asks users in this process; without one their prompts wait for a front end (`prompts`). `keyring`:
         whose signatures are trusted. `allow_unsigned` is a shorthand for the setting. `outside`: a directory of users,
         a channel for notices, and access to the network, where they are the platform's own. `log_sink` takes (session,
-        level, line) of programs' logs. `clock` and `new_id` (128 random bits, hex) are injected by tests.
+        level, line) of programs' logs. `clock` and `new_id` (128 random bits, hex) are injected by tests;
+        with a `rehearsal` ids and the guests' randomness are its, and programs are woken in `settle` alone.
+        `recorder` has one call recorded (runtime.recording).
 
         Leaving the block refuses new calls, waits `settings.drain_s` for those in flight, then ends them as
         `cancelled`.
@@ -95,7 +101,8 @@ class Host(HostOperations):
         async with open_parts(
             None if state is None else Path(state),
             settings=settings, cashier=cashier, outside=outside or Outside(), log_sink=log_sink,
-            clock=clock or sources.SystemClock(), new_id=new_id or sources.new_id,
+            clock=clock or sources.SystemClock(), rehearsal=rehearsal, recorder=recorder,
+            new_id=new_id or (sources.new_id if rehearsal is None else rehearsal.new_id),
         ) as parts:  # fmt: skip
             yield cls(parts, keyring or Keyring())
 
@@ -128,14 +135,14 @@ class Host(HostOperations):
         """
         allow = self.settings.allow_unsigned if allow_unsigned is None else allow_unsigned
         by = signer(self._store, bundle, self._keyring, allow_unsigned=allow)
-        manifest, default = bundle.manifest, self.settings.limits
+        manifest = bundle.manifest
         given = given_of(grant=grant, limits=limits, config=config, payee=payee, name=display_name(manifest.name))
         requested(bundle)
         check_required(tuple(one.name for one in manifest.req_permissions if one.required), given.grants)
-        effective = effective_limits(manifest.program.limits, default, given.limits)
+        effective = limits_of(bundle, self.settings.limits, given.limits)
         whose, kind = sector_of(manifest.app_id, sector), isolation
-        _, facts = await self._modules.take(bundle.module, effective)
-        offer = offer_of(bundle, facts, developer=by.developer, signed_by=by.key_id, report={})
+        code = await self._code.take(bundle, effective)
+        offer = offer_of(bundle, code, developer=by.developer, signed_by=by.key_id, report={})
         await self._changes.change(
             offer.app_id,
             lambda tx: uploads.install(

@@ -18,6 +18,7 @@ KIB, MIB = 1 << 10, 1 << 20
 WASM_PAGE = 64 * KIB
 MEMORY_BYTES_CEILING = 64 * MIB
 """The largest memory any grant can give: address space the pool reserves for each slot."""
+FUEL_MOST = 1 << 53
 TABLE_ELEMENTS_CEILING = 100_000
 """The largest table any grant can give."""
 
@@ -88,6 +89,16 @@ class Limits(_Checked):
         least=1_000,
         most=600_000_000,
     )
+    fuel: int = _limit(
+        0,
+        "instructions",
+        "call",
+        "fuel_exhausted",
+        "instructions of the guest, its start functions included: the same count for the same module, messages and"
+        " version of the engine, on any machine; 0: not counted, which is faster",
+        least=0,
+        most=FUEL_MOST,
+    )
     wall_ms: int = _limit(
         10_000,
         "ms",
@@ -106,6 +117,15 @@ class Limits(_Checked):
         "sandbox",
         "",
         "linear memory; the guest sees a refused memory.grow as -1",
+        least=WASM_PAGE,
+        most=MEMORY_BYTES_CEILING,
+    )
+    script_memory_bytes: int = _limit(
+        32 * MIB,
+        "bytes",
+        "sandbox",
+        "",
+        "memory_bytes of a program that is a script, unless that is given to it: the engine's own memory is in it",
         least=WASM_PAGE,
         most=MEMORY_BYTES_CEILING,
     )

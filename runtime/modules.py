@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import trio
 
 from runtime.errors import ModuleError
+from runtime.javascript import Engine
 from runtime.limits import CompileLimits, Limits, ModuleCaps, specs
 from runtime.offers import growth_bytes
 from runtime.sandbox.artifacts import ArtifactCache, Compiled
@@ -25,11 +26,13 @@ from runtime.sandbox.compiler import Compiler
 from runtime.sandbox.engine import fingerprint
 from runtime.sandbox.pool import ArtifactRefused
 from runtime.settings import HostSettings
+from runtime.worker_settings import METERED
 
 
 class _Loaded(NamedTuple):
     module: Any
     artifact_bytes: int
+    """Of a script, those of its image."""
     facts: ModuleFacts
 
 
@@ -41,13 +44,16 @@ class Modules:
         load: Callable[[bytes, ModuleFacts], Any],
         cache: ArtifactCache,
         *,
+        scripted: Callable[[Any, bytes], Any],
         caps: ModuleCaps,
         compile_limits: CompileLimits,
         loaded_bytes_max: int,
     ) -> None:
-        self._load, self._cache = load, cache
+        """`load` and `scripted`: the executor's."""
+        self._load, self._scripted, self._cache = load, scripted, cache
         self._caps, self._limits = caps, compile_limits
         self._loaded: OrderedDict[str, _Loaded] = OrderedDict()
+        """By SHA-256, and with METERED behind it for the engine that counts fuel."""
         self._under_way: dict[str, trio.Event] = {}
         """Set when that module's compilation is over."""
         self._loaded_bytes, self._loaded_bytes_max = 0, loaded_bytes_max
@@ -55,11 +61,13 @@ class Modules:
         self.compiled: Counter[str] = Counter()
         """`ok`, or the code of the refusal → how often, since the host was opened."""
 
-    def loaded(self, sha256: str) -> Any:
-        """The module if it is in memory: a look-up, on the path of every call."""
-        if (found := self._loaded.get(sha256)) is None:
+    def loaded(self, sha256: str, limits: Limits) -> Any:
+        """The module if it is in memory: a look-up, on the path of every call. Under a limit of fuel, the one that
+        counts it."""
+        key = sha256 + METERED if limits.fuel else sha256
+        if (found := self._loaded.get(key)) is None:
             return None
-        self._loaded.move_to_end(sha256)
+        self._loaded.move_to_end(key)
         return found.module
 
     async def take(self, wasm: bytes, limits: Limits) -> tuple[Any, ModuleFacts]:
@@ -70,25 +78,42 @@ class Modules:
     async def get(self, sha256: str, limits: Limits, wasm: Callable[[], bytes]) -> tuple[Any, ModuleFacts]:
         """Checks, compiles if need be, and loads the module of that hash; `wasm` gives its bytes, and is asked only
         where it is to be compiled. Raises ModuleError (a verdict, which is kept)."""
-        while (under_way := self._under_way.get(sha256)) is not None:  # one compilation for all who want it
+        metered = limits.fuel > 0
+        key = sha256 + METERED if metered else sha256
+        while (under_way := self._under_way.get(key)) is not None:  # one compilation for all who want it
             await under_way.wait()
-        if found := self._loaded.get(sha256):
+        if found := self._loaded.get(key):
             self._check(found.facts, limits)
             return found.module, found.facts
-        if compiled := self._cache.get(sha256):
+        if compiled := self._cache.get(sha256, metered=metered):
             self._check(compiled.facts, limits)
             with contextlib.suppress(
                 ArtifactRefused
             ):  # of a processor with other features: compiled for this one below
-                return self._keep(sha256, compiled), compiled.facts
-        self._under_way[sha256] = over = trio.Event()
+                return self._keep(key, compiled), compiled.facts
+        self._under_way[key] = over = trio.Event()
         try:
             compiled = await self._compile(wasm(), sha256, limits)
             self._check(compiled.facts, limits)
-            return self._keep(sha256, compiled), compiled.facts
+            return self._keep(key, compiled), compiled.facts
         finally:
-            del self._under_way[sha256]
+            del self._under_way[key]
             over.set()
+
+    async def script(
+        self, sha256: str, limits: Limits, engine: Engine, image: Callable[[], bytes]
+    ) -> tuple[Any, ModuleFacts]:
+        """The script image of that hash on an engine that is loaded once for all scripts: as `get`, with the engine's
+        facts. `image` is asked where the script is not in memory."""
+        module, facts = await self.get(engine.sha256, limits, lambda: engine.wasm)
+        metered = METERED if limits.fuel else ""
+        if (found := self._loaded.get(sha256 + metered)) is not None:
+            return found.module, facts
+        source = image()
+        self._loaded.move_to_end(facts.sha256 + metered)
+        scripted = self._scripted(module, source)
+        self._put(sha256 + metered, _Loaded(scripted, len(source), facts))
+        return scripted, facts
 
     def _check(self, facts: ModuleFacts, limits: Limits) -> None:
         check_facts(facts, self._caps, limits.memory_bytes)
@@ -99,7 +124,9 @@ class Modules:
         if verdict := self._cache.verdict(sha256, under):
             raise verdict
         try:
-            compiled = await self._compiler.compile(wasm, caps=self._caps, memory_bytes=limits.memory_bytes)
+            compiled = await self._compiler.compile(
+                wasm, caps=self._caps, memory_bytes=limits.memory_bytes, metered=limits.fuel > 0
+            )
         except ModuleError as error:
             self.compiled[error.code] += 1
             self._cache.put_verdict(sha256, error, under)
@@ -116,15 +143,18 @@ class Modules:
         """Ends the compiler's process; a `get` that needs it raises `HostClosed`."""
         self._compiler.close()
 
-    def _keep(self, sha256: str, compiled: Compiled) -> Any:
-        if found := self._loaded.get(sha256):
+    def _keep(self, key: str, compiled: Compiled) -> Any:
+        if found := self._loaded.get(key):
             return found.module
         module = self._load(compiled.artifact, compiled.facts)
-        self._loaded[sha256] = _Loaded(module, len(compiled.artifact), compiled.facts)
-        self._loaded_bytes += len(compiled.artifact)
+        self._put(key, _Loaded(module, len(compiled.artifact), compiled.facts))
+        return module
+
+    def _put(self, key: str, loaded: _Loaded) -> None:
+        self._loaded[key] = loaded
+        self._loaded_bytes += loaded.artifact_bytes
         while self._loaded_bytes > self._loaded_bytes_max and len(self._loaded) > 1:
             self._loaded_bytes -= self._loaded.popitem(last=False)[1].artifact_bytes
-        return module
 
 
 def _check_fits(facts: ModuleFacts, limits: Limits) -> None:

@@ -7,7 +7,7 @@ is trusted is keyring.py's and developers.py's, whether its module runs modules.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from host_api.capability import GrantError, Grants, parse_grants
 from host_api.one_line import one_line
@@ -15,25 +15,34 @@ from host_api.releases.values import Asset, Facts, Given, Offer
 from host_api.user.pairwise import declared_sector
 from runtime import wire
 from runtime.bundle import Bundle
-from runtime.bundle.manifest import MANIFEST_PATH
 from runtime.errors import UsageError
-from runtime.limits import WASM_PAGE, Limits
+from runtime.limits import MEMORY_BYTES_CEILING, WASM_PAGE, Limits
 from runtime.sandbox.checks import ModuleFacts
 
 CONFIG_BYTES_MAX = 16 << 10
 PAYEE_CHARS_MAX = 64
 
 
-def offer_of(bundle: Bundle, facts: ModuleFacts, *, developer: str, signed_by: str, report: Mapping[str, Any]) -> Offer:
+class CheckedCode(NamedTuple):
+    """What a bundle's program runs, after it was checked and compiled, and tried if it is a script."""
+
+    facts: ModuleFacts
+    """Of the module: the bundle's own, or the host's JavaScript engine."""
+    wasm: bytes
+    """That module."""
+    script_sha256: str = ""
+    """Of the script image; '' where the program is a module."""
+
+
+def offer_of(bundle: Bundle, code: CheckedCode, *, developer: str, signed_by: str, report: Mapping[str, Any]) -> Offer:
     """What is stored of a bundle that was checked and compiled."""
-    manifest = bundle.manifest
-    own = (MANIFEST_PATH, manifest.program.module)
+    manifest, facts = bundle.manifest, code.facts
     return Offer(
         app_id=manifest.app_id, code=manifest.version.code, name=manifest.version.name, identity=bundle.identity,
-        developer=developer, signed_by=signed_by, module_sha256=facts.sha256, wasm=bundle.module,
+        developer=developer, signed_by=signed_by, module_sha256=facts.sha256, wasm=code.wasm,
+        script_sha256=code.script_sha256, script_image=bundle.script_image or b"",
         assets=tuple(
-            Asset(path=member.path, sha256=member.sha256, content=bundle.asset(member.path))
-            for member in bundle.members.values() if member.path not in own
+            Asset(path=path, sha256=bundle.members[path].sha256, content=bundle.asset(path)) for path in bundle.assets
         ),
         facts=facts_of(bundle, facts), report=report,
     )  # fmt: skip
@@ -113,11 +122,26 @@ def check_required(names: tuple[str, ...], grants: Mapping[str, Any]) -> None:
         )
 
 
-def effective_limits(wanted: Mapping[str, int], default: Limits, given: Mapping[str, int]) -> Limits:
-    """The default, lowered where the manifest wants less, then what the operator gives. Raises UsageError."""
-    known = {name: min(value, getattr(default, name)) for name, value in wanted.items()}
+def effective_limits(
+    wanted: Mapping[str, int], default: Limits, given: Mapping[str, int], *, script: bool = False
+) -> Limits:
+    """The default, lowered where the manifest wants less, then what the operator gives. Raises UsageError. `script`:
+    the program is one, so its memory is by default `script_memory_bytes`.
+
+    Whether fuel is counted is the operator's to say: a manifest can only ask for less of it."""
+    known = {name: min(value, getattr(default, name)) for name, value in wanted.items() if value or name != "fuel"}
     limits: Limits = default.changed({**known, **given})
+    if script and "memory_bytes" not in given:
+        memory = min(limits.script_memory_bytes, wanted.get("memory_bytes", MEMORY_BYTES_CEILING))
+        limits = limits.changed({"memory_bytes": memory})
     return limits
+
+
+def limits_of(bundle: Bundle, default: Limits, given: Mapping[str, int] | None = None) -> Limits:
+    """The limits that a bundle's program runs under. Raises as `effective_limits`."""
+    return effective_limits(
+        bundle.manifest.program.limits, default, given or {}, script=bundle.script_image is not None
+    )
 
 
 def growth_bytes(memory_max_pages: int | None, limits: Limits) -> int:

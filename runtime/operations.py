@@ -6,8 +6,13 @@ What lives here: what a platform asks of its host beside calling programs. Nothi
 from __future__ import annotations
 
 from host_api.erasure.user import Erased
+from host_api.errors import ApiError, ErrorCode
 from host_api.payment.fees import FeeTerms
+from host_api.releases import contents
+from host_api.releases.values import Asset
 from runtime.assembly import Parts
+from runtime.broker import OnRefusal
+from runtime.calls import OnEnded
 from runtime.program_operations import ProgramOperations
 from runtime.registry import App
 from runtime.state import StateOperations
@@ -28,8 +33,26 @@ class HostOperations(HostUpkeep, StateOperations, ProgramOperations):
         )  # fmt: skip
         self._executor = parts.executor
         self._registry = parts.registry
-        ProgramOperations.__init__(self, parts.changes, parts.modules, parts.settings.limits)
+        ProgramOperations.__init__(self, parts.changes, parts.code, parts.settings.limits)
         self._services = services
+
+    def watch(self, *, ended: OnEnded, refused: OnRefusal) -> None:
+        """For development: `ended` is told of each call that is over, `refused` of each request that a program was
+        answered no. In the trio thread; quick, and raising nothing. Told last wins."""
+        self._calls.on_ended, self._calls.broker.on_refusal = ended, refused
+
+    # ---- programs ----------------------------------------------------------------------------------------------------
+    def asset(self, app: App | str, path: str, *, user: str = "") -> Asset:
+        """A member of the bundle of the release that this user gets ('' for nobody), for the program's front end.
+
+        Raises NotInstalled, ProgramUnavailable; ApiError NOT_FOUND for no such member, the manifest, the module and
+        scripts.
+        """
+        _, release = self._registry.find(app, user)
+        found = self._store.read(lambda tx: contents.find_asset(tx, release.assets_sha256, path))
+        if found is None:
+            raise ApiError(ErrorCode.NOT_FOUND, "the bundle has no such asset")
+        return found
 
     # ---- money -------------------------------------------------------------------------------------------------------
     async def set_fees(self, app: App | str, terms: FeeTerms) -> None:

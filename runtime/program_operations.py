@@ -14,8 +14,8 @@ from host_api.releases.values import ProgramStatus
 from host_api.store.protocol import Transaction
 from runtime.errors import NotInstalled
 from runtime.limits import Limits
-from runtime.modules import Modules
 from runtime.offers import effective_limits, granted
+from runtime.program_code import ProgramCode
 from runtime.registry import App
 from runtime.state_changes import StateChanges
 
@@ -23,8 +23,8 @@ from runtime.state_changes import StateChanges
 class ProgramOperations:
     """Part of `Host`, and of a registry that no host runs on."""
 
-    def __init__(self, changes: StateChanges, modules: Modules, limits: Limits) -> None:
-        self._changes, self._modules, self._limits = changes, modules, limits
+    def __init__(self, changes: StateChanges, code: ProgramCode, limits: Limits) -> None:
+        self._changes, self._code, self._limits = changes, code, limits
 
     def program(self, app: App | str) -> ProgramStatus:
         """One program as the store has it. Raises NotInstalled."""
@@ -48,9 +48,11 @@ class ProgramOperations:
         """What differs from the host's limits, in the place of what did; for calls that begin from now on. Raises
         UsageError, ModuleError (no sandbox can have them), NotInstalled, ApiError of the store."""
         app_id, given = _id(app), dict(limits)
-        wanted, sha256 = self._changes.read(lambda tx: _runs(tx, app_id))
-        effective = effective_limits(wanted, self._limits, given)
-        await self._modules.get(sha256, effective, lambda: self._changes.module(sha256))
+        release = self._changes.read(lambda tx: _runs(tx, app_id))
+        effective = effective_limits(
+            release.facts.limits_wanted, self._limits, given, script=bool(release.script_sha256)
+        )
+        await self._code.get(release, effective)
         return await self._changes.change(app_id, lambda tx: steps.set_limits(tx, app_id, given))
 
 
@@ -58,10 +60,10 @@ def _id(app: App | str) -> str:
     return app if isinstance(app, str) else app.app_id
 
 
-def _runs(tx: Transaction, app_id: str) -> tuple[Mapping[str, int], str]:
-    """What the release that is out wants, and its module."""
+def _runs(tx: Transaction, app_id: str) -> records.StoredRelease:
+    """The release that is out."""
     found = records.running(tx, app_id)
     release = None if found is None else found.current or found.candidate
     if release is None:
         raise NotInstalled(f"no release of {ascii(app_id)[:140]} is out", details={"app_id": app_id[:140]})
-    return release.facts.limits_wanted, release.module_sha256
+    return release

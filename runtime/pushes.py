@@ -49,9 +49,11 @@ class Pushes:
     """The pushes of one host. Used from the trio thread only."""
 
     def __init__(
-        self, *, store: Store, push: Push, takes: Callable[[Transaction, str], bool], new_incident: Callable[[], str]
-    ) -> None:
-        """`takes`: whether a program is installed and takes events; asked before each push, in a job."""
+        self, *, store: Store, push: Push, takes: Callable[[Transaction, str], bool], new_incident: Callable[[], str],
+        rehearsed: bool = False,
+    ) -> None:  # fmt: skip
+        """`takes`: whether a program is installed and takes events; asked before each push, in a job. `rehearsed`:
+        nothing is pushed but inside of `settle`, one after the other."""
         self._store, self._push, self._takes, self._new_incident = store, push, takes, new_incident
         self._line: list[tuple[int, int, str]] = []
         """A heap of (when in µs, ticket, program); an entry counts if `_planned` says the same."""
@@ -65,6 +67,9 @@ class Pushes:
         self._seen = -1
         self._changed = trio.Event()
         self._closing = False
+        self._at_once = 1 if rehearsed else PUSHES_AT_ONCE
+        self._held = rehearsed
+        self._idle = trio.Event()
 
     def wake(self) -> None:
         """Something was committed: events may have been published. Costs next to nothing where none were."""
@@ -94,8 +99,20 @@ class Pushes:
             while True:
                 self._changed = trio.Event()
                 self._look()
-                with trio.move_on_after(self._begin(nursery)):
+                pause_s = self._begin(nursery)
+                if not (self._held or self._under_way or self._changed.is_set()):
+                    self._idle.set()
+                with trio.move_on_after(pause_s):
                     await self._changed.wait()
+
+    async def settle(self) -> None:
+        """Where it is rehearsed: what is due now is pushed, and what becomes due by that, until nothing is."""
+        self._held, self._idle = False, trio.Event()
+        self.wake()
+        try:
+            await self._idle.wait()
+        finally:
+            self._held = True
 
     async def _look_at_what_waited(self) -> None:
         """Since before this process: programs that are installed have events that are due."""
@@ -149,7 +166,7 @@ class Pushes:
     def _begin(self, nursery: trio.Nursery) -> float:
         """Begin the pushes that are due and have a place; gives the seconds until another one is due."""
         now_us = self._store.now_us()
-        while self._line and not self._closing and len(self._under_way) < PUSHES_AT_ONCE:
+        while self._line and not (self._closing or self._held) and len(self._under_way) < self._at_once:
             when_us, _, app_id = self._line[0]
             if self._planned.get(app_id) == when_us:
                 if when_us > now_us:

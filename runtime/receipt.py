@@ -18,6 +18,8 @@ class Usage(msgspec.Struct, kw_only=True):
     cpu_us: int = 0
     called_cpu_us: int = 0
     """CPU time of the programs it called (program.call), theirs included; counts against cpu_us like its own."""
+    fuel: int = 0
+    """Instructions; 0 where they are not counted."""
     wall_us: int = 0
     asked_us: int = 0
     """Time in which a person was asked; not counted against the wall deadline."""

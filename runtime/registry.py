@@ -16,10 +16,9 @@ from typing import Any, Final, TypeAlias
 from weakref import WeakSet
 
 from host_api.capability import CAPABILITIES, Authority, Grants, parse_grants
-from host_api.releases import contents, records
+from host_api.releases import records
 from host_api.releases.records import Running, StoredRelease
 from host_api.releases.rollout import place
-from host_api.releases.transitions import RegistryRefused
 from host_api.releases.values import Trust
 from host_api.store.protocol import Store
 from runtime import wire
@@ -28,12 +27,14 @@ from runtime.errors import NotInstalled, ProgramUnavailable
 from runtime.limits import DeveloperLimits, Limits
 from runtime.offers import CONFIG_BYTES_MAX, effective_limits, growth_bytes
 from runtime.session import Holdings
+from runtime.worker_settings import METERED
 
 _LOOKED_AT: Final = 8
 """Programs that were not called for the longest time, looked at each time one is read; those in use stay."""
 Named: TypeAlias = tuple[tuple[str, int], ...]
 """Limits by name."""
-Effective: TypeAlias = Callable[[Named, Named], Limits]
+Effective: TypeAlias = Callable[[Named, Named, bool], Limits]
+"""From what is wanted and what is given; True for a script."""
 ALL: Final = parse_grants(list(CAPABILITIES))
 
 
@@ -56,6 +57,12 @@ class Release:
 
     app: App
     module_sha256: str
+    script_sha256: str
+    """'' where the program is a module."""
+    code_sha256: str
+    """Of what it runs: the script, else the module."""
+    assets_sha256: str
+    """Of the list of its assets."""
     memory_bytes: int
     """What one sandbox of it may grow to."""
     authority: Authority
@@ -97,7 +104,7 @@ class Program:
         self._made: list[tuple[StoredRelease, Release]] = []
         self._authorities: WeakSet[Authority] = WeakSet()
         self.holdings = Holdings()
-        self.admission = Admission(limits((), ()), self.holdings, shared)
+        self.admission = Admission(limits((), (), False), self.holdings, shared)
         self.follow(running, limits)
 
     def check_runs(self) -> None:
@@ -265,13 +272,6 @@ class Registry:
         if program is not None:
             program.stopped = how
 
-    def module(self, sha256: str) -> bytes:
-        """The bytes of a release's module, where its artifact is gone. Raises NotInstalled: the program is, too."""
-        try:
-            return self._store.read(lambda tx: contents.module(tx, sha256))
-        except RegistryRefused as error:
-            raise NotInstalled(error.message) from None
-
     def doubt(self, app_id: str) -> None:
         """Nobody knows what the store says of it: it is read for each call, until a `refresh`."""
         self._doubtful.add(app_id)
@@ -347,17 +347,19 @@ class Registry:
 def release_of(stored: StoredRelease, running: Running, limits: Effective) -> Release:
     """The snapshot that calls take, of what the store has."""
     program, facts = running.program, stored.facts
-    held = limits(tuple(facts.limits_wanted.items()), tuple(stored.limits.items()))
+    held = limits(tuple(facts.limits_wanted.items()), tuple(stored.limits.items()), bool(stored.script_sha256))
     return Release(
         app=App(
             app_id=program.app_id, release_name=stored.name, release_code=stored.code, identity=stored.identity,
             signed_by=stored.signed_by or None,
         ),
-        module_sha256=stored.module_sha256, memory_bytes=growth_bytes(facts.memory_max_pages, held),
+        module_sha256=stored.module_sha256, script_sha256=stored.script_sha256,
+        code_sha256=stored.script_sha256 or stored.module_sha256, assets_sha256=stored.assets_sha256,
+        memory_bytes=growth_bytes(facts.memory_max_pages, held),
         authority=Authority(requested=stored.requested, granted=stored.grants),
-        limits=held, program_name=facts.program_name, payee=stored.payee, sector=program.sector,
-        reasons=facts.reasons, notices=facts.notices, config=wire.decode(stored.config, CONFIG_BYTES_MAX),
-        takes_events=facts.takes_events, lifetime=facts.lifetime, group=_group(stored, running),
+        limits=held, program_name=facts.program_name, payee=stored.payee, sector=program.sector, reasons=facts.reasons,
+        notices=facts.notices, config=wire.decode(stored.config, CONFIG_BYTES_MAX), takes_events=facts.takes_events,
+        lifetime=facts.lifetime, group=_group(stored, running) + (METERED if held.fuel else ""),
     )  # fmt: skip
 
 
@@ -366,8 +368,8 @@ def effective_under(default: Limits) -> Effective:
     template."""
 
     @lru_cache(maxsize=256)
-    def effective(wanted: Named, given: Named) -> Limits:
-        return effective_limits(dict(wanted), default, dict(given))
+    def effective(wanted: Named, given: Named, script: bool) -> Limits:
+        return effective_limits(dict(wanted), default, dict(given), script=script)
 
     return effective
 

@@ -17,8 +17,8 @@ from runtime.bundle import Bundle, Keyring
 from runtime.developers import Developers, signer
 from runtime.errors import HostBusy, SignatureError
 from runtime.limits import DeveloperLimits
-from runtime.modules import Modules
-from runtime.offers import check_required, effective_limits, given_of, offer_of, requested
+from runtime.offers import check_required, effective_limits, given_of, limits_of, offer_of, requested
+from runtime.program_code import ProgramCode
 from runtime.report import report_of
 from runtime.settings import HostSettings
 from runtime.state_changes import StateChanges
@@ -33,10 +33,10 @@ class Releases:
     """
 
     def __init__(
-        self, *, store: Store, changes: StateChanges, modules: Modules, settings: HostSettings,
+        self, *, store: Store, changes: StateChanges, code: ProgramCode, settings: HostSettings,
         developers: Developers,
     ) -> None:  # fmt: skip
-        self._store, self._changes, self._modules = store, changes, modules
+        self._store, self._changes, self._code = store, changes, code
         self._settings, self._developers = settings, developers
         self._compiling: set[str] = set()
         """Developers whose upload is."""
@@ -65,15 +65,13 @@ class Releases:
             )
         )  # fmt: skip
         with self._only_one_of(found.id):
-            _, facts = await self._modules.take(
-                whole.module, effective_limits(whole.manifest.program.limits, self._settings.limits, {})
-            )
+            code = await self._code.take(whole, limits_of(whole, self._settings.limits))
         current = self._store.read(lambda tx: _current(tx, whole.manifest.app_id))
         report = report_of(
-            whole, facts, default=self._settings.limits, caps=self._settings.caps, signed_by=by.key_id,
+            whole, code, default=self._settings.limits, caps=self._settings.caps, signed_by=by.key_id,
             developer=found.id, current=current,
         )  # fmt: skip
-        offer = offer_of(whole, facts, developer=found.id, signed_by=by.key_id, report=report)
+        offer = offer_of(whole, code, developer=found.id, signed_by=by.key_id, report=report)
         return await self._changes.change(
             offer.app_id,
             lambda tx: uploads.submit(
@@ -125,18 +123,20 @@ class Releases:
         Raises UsageError: `grant_invalid`, `permission_missing`, `release_unknown`, `step_refused`; ModuleError where
         no sandbox can have these limits; SignatureError `key_revoked`.
         """
-        facts, sha256 = self._changes.read(lambda tx: _facts(tx, app_id, code))
+        facts, release = self._changes.read(lambda tx: _facts(tx, app_id, code))
         given = given_of(grant=grant, limits=limits, config=config, payee=payee, name=facts.program_name)
         check_required(facts.required, given.grants)
-        await self._check_runs(sha256, facts, given)
+        await self._check_runs(release, facts, given)
         return await self._changes.change(
             app_id, lambda tx: steps.approve(tx, app_id, code, given, note=note, isolation=isolation)
         )
 
-    async def _check_runs(self, sha256: str, facts: Facts, given: Given) -> None:
+    async def _check_runs(self, release: Upload, facts: Facts, given: Given) -> None:
         """One sandbox of it can be made under these limits."""
-        limits = effective_limits(facts.limits_wanted, self._settings.limits, given.limits)
-        await self._modules.get(sha256, limits, lambda: self._changes.module(sha256))
+        limits = effective_limits(
+            facts.limits_wanted, self._settings.limits, given.limits, script=bool(release.script_sha256)
+        )
+        await self._code.get(release, limits)
 
     async def reject(self, app_id: str, code: int, reason: str) -> Upload:
         """`reason` (1 to 200 characters) is for the developer to read."""
@@ -200,6 +200,6 @@ def _current(tx: Transaction, app_id: str) -> tuple[Upload, Facts] | None:
     return records.get_release(tx, app_id, found.current.code), found.current.facts
 
 
-def _facts(tx: Transaction, app_id: str, code: int) -> tuple[Facts, str]:
+def _facts(tx: Transaction, app_id: str, code: int) -> tuple[Facts, Upload]:
     release = records.get_release(tx, app_id, code)
-    return records.facts(tx, app_id, code), release.module_sha256
+    return records.facts(tx, app_id, code), release

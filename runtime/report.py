@@ -12,29 +12,30 @@ from typing import Any
 from host_api.releases.values import Facts, Upload
 from runtime.bundle import Bundle
 from runtime.limits import Limits, ModuleCaps, specs
-from runtime.offers import by_language, facts_of
-from runtime.sandbox.checks import ModuleFacts
+from runtime.offers import CheckedCode, by_language, facts_of
 
 
 def report_of(
-    bundle: Bundle, facts: ModuleFacts, *, default: Limits, caps: ModuleCaps, signed_by: str, developer: str,
+    bundle: Bundle, code: CheckedCode, *, default: Limits, caps: ModuleCaps, signed_by: str, developer: str,
     current: tuple[Upload, Facts] | None,
 ) -> Mapping[str, Any]:  # fmt: skip
-    """`current`: the release that is out, and what is known of it; None before the first."""
-    manifest = bundle.manifest
+    """`current`: the release that is out, and what is known of it; None before the first. Of a program that is a script
+    nothing is told of the engine's module, which is the host's own."""
+    manifest, facts, image = bundle.manifest, code.facts, bundle.script_image
     return {
         "signed_by": signed_by,
         "developer": developer,
         "bytes": {
-            "module": len(bundle.module),
+            "module": len(code.wasm) if image is None else 0,
+            "script": len(image or b""),
             "all": sum(member.size for member in bundle.members.values()),
             "members": len(bundle.members),
         },
-        "imports": [f"{module}.{name}" for module, name in facts.imports],
+        "imports": [] if image else [f"{module}.{name}" for module, name in facts.imports],
         "memory_pages": {"least": facts.memory_min_pages, "most": facts.memory_max_pages},
         "caps": {
             name: {"found": found, "cap": getattr(caps, name)}
-            for name, found in facts.measured.items() if name in specs(ModuleCaps)
+            for name, found in facts.measured.items() if name in specs(ModuleCaps) and not image
         },
         "capabilities": [
             {"name": p.name, "required": p.required, "reason": dict(by_language(p.reason)),
@@ -47,20 +48,20 @@ def report_of(
         },
         "lifetime": manifest.program.lifetime,
         "events": manifest.program.events,
-        "differences": _differences(bundle, facts, current),
+        "differences": _differences(bundle, code, current),
     }  # fmt: skip
 
 
-def _differences(bundle: Bundle, facts: ModuleFacts, current: tuple[Upload, Facts] | None) -> Mapping[str, Any]:
+def _differences(bundle: Bundle, code: CheckedCode, current: tuple[Upload, Facts] | None) -> Mapping[str, Any]:
     """To the release that is out; what is new is what a reviewer looks at first."""
     if current is None:
         return {"to": 0}
     upload, before = current
-    now = facts_of(bundle, facts)
+    now = facts_of(bundle, code.facts)
     hosts, hosts_before = (set(one.requested.get("http", {}).get("hosts", ())) for one in (now, before))
     return {
         "to": upload.code,
-        "module": facts.sha256 != upload.module_sha256,
+        "module": (code.script_sha256 or code.facts.sha256) != (upload.script_sha256 or upload.module_sha256),
         "new_capabilities": sorted(now.requested.keys() - before.requested.keys()),
         "gone_capabilities": sorted(before.requested.keys() - now.requested.keys()),
         "changed_constraints": sorted(

@@ -66,6 +66,7 @@ class CallSession(msgspec.Struct, kw_only=True, eq=False):
     deadline: Deadline
     holdings: Holdings
     log_sink: LogSink
+    assets_sha256: str = ""
     traceparent: str = ""
     """The span that this call is, or came from, for calls inside of it (runtime/traceparent.py); '': none."""
     span: Any = None

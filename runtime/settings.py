@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runtime.errors import UsageError
+from runtime.javascript import Engine
 from runtime.limits import KIB, MIB, CompileLimits, DeveloperLimits, Limits, ModuleCaps
 from runtime.worker_settings import WorkerSettings
 
@@ -83,6 +84,8 @@ class HostSettings:
     the log sink alone."""
     metrics: MetricsSettings | None = None
     """None: nothing is counted, which spares each call 2 µs."""
+    engine: Engine | None = None
+    """What programs that are scripts run on; None: the engine that is shipped."""
     cache_dir: Path | None = None
     """Where compiled modules are kept between runs (in `artifacts`, with their key in `keys`, both made with the first
     of them); None: in the state directory, or in memory where there is none."""

@@ -16,7 +16,7 @@ from host_api.ownership import NotOwner
 from host_api.payment.orders import CloseReason
 from host_api.payment.sweep import close_program
 from host_api.prompts.desk import Desk
-from host_api.releases import contents, records
+from host_api.releases import records
 from host_api.releases.transitions import RegistryRefused
 from host_api.store.protocol import Store, Transaction
 from runtime.errors import HostelError, NotInstalled, SignatureError, UsageError
@@ -107,10 +107,6 @@ class StateChanges:
         while closed := await self._store.write(lambda tx: close_program(tx, app_id, reason, _ORDERS_AT_ONCE)):
             total += closed
         return total
-
-    def module(self, sha256: str) -> bytes:
-        """The bytes of a release's module. Raises NotInstalled: no release has it any more."""
-        return self.read(lambda tx: contents.module(tx, sha256))
 
     # ---- what a running host does besides ----------------------------------------------------------------------------
     def woken(self, app_id: str) -> None:

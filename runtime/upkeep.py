@@ -20,6 +20,7 @@ from host_api.store import Store, Transaction
 from runtime.assembly import Parts
 from runtime.errors import UsageError
 from runtime.event_tail import EventTail
+from runtime.housekeeping import SWEEP_ROWS
 from runtime.journal.journal import Journal
 from runtime.metrics import Metrics, first
 from runtime.settings import HostSettings
@@ -36,8 +37,9 @@ class HostUpkeep:
         self._store: Store = parts.store
         self._watched, self._calls, self._pushes = parts.store, parts.calls, parts.pushes
         self._registry, self._executor, self._services = parts.registry, parts.executor, parts.services
-        self._desk, self._modules = parts.desk, parts.modules
+        self._desk, self._modules, self._code = parts.desk, parts.modules, parts.code
         self._opened_us = parts.store.now_us()
+        self._rehearsed = parts.rehearsed
         self.journal: Journal | None = parts.journal
         self.metrics: Metrics | None = parts.metrics
         """Figures of the host and its programs; None where nothing is counted."""
@@ -49,6 +51,19 @@ class HostUpkeep:
     def ready(self) -> bool:
         """New work may come: all doors are open, and the host does not drain."""
         return self.doors_open and not self._calls.closing
+
+    async def settle(self) -> None:
+        """In a rehearsal: does what falls due by now, and comes back when nothing is due any more. What expired is
+        written down and told, and programs are woken by their events, one after the other.
+
+        Raises UsageError for a host that was opened without one: it does all this by itself.
+        """
+        if not self._rehearsed:
+            raise UsageError("the host was opened without a rehearsal: it does what falls due by itself")
+        for sweep in self._services.sweeps:
+            while await self._store.write(lambda tx: sweep(tx, SWEEP_ROWS)) >= SWEEP_ROWS:  # noqa: B023
+                pass
+        await self._pushes.settle()
 
     # ---- what there is to see ----------------------------------------------------------------------------------------
     def statistics(self) -> HostStatistics:

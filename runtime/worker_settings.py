@@ -19,6 +19,8 @@ MAPPINGS_EACH: Final = 5
 MAPPINGS_KEPT: Final = 8_192
 """For the interpreter, its libraries and loaded modules."""
 _MAPPINGS_DEFAULT: Final = 65_530
+METERED: Final = "+fuel"
+"""How the groups end whose programs have a limit of fuel: a worker has one engine, which counts it or does not."""
 
 Require = Literal["none", "partial", "full"]
 

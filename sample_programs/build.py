@@ -1,73 +1,82 @@
-"""Builds the sample programs: `python sample_programs/build.py`, or `make samples`.
+"""Builds the sample programs and the JavaScript engine: `python sample_programs/build.py`, or `make samples`.
 
-A program is a folder with `source/main.c` or `source/main.wat`; its module goes to `bundle/program.wasm`, ready for
-`hostel pack`. Built modules are kept in the repository, so that nobody needs a compiler to run them; beside each lies
-`program.sources.json` with the compiler, the command and the SHA-256 of every source and of the module. The same
-sources give the same bytes in any folder (tests/samples holds both to it).
+A program is a folder with a main source of a language in runtime/toolchains, or `source/main.wat`; its module goes to
+`bundle/program.wasm`, ready for `hostel pack`. Built modules are kept in the repository, so that nobody needs a
+compiler to run them; beside each lies `program.sources.json` with the compiler, the command and the SHA-256 of every
+source and of the module. The same sources give the same bytes in any folder (tests/samples holds both to it). A script
+needs no building: of JavaScript only the engine is built, by its own runtime/javascript/engine/build.py.
 
-What must not live here: packing, running, anything a host does.
+What must not live here: a compiler's flags, packing, running, anything a host does.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-import importlib.util
 import json
 import subprocess
 import sys
-import tempfile
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-ROOT = Path(__file__).resolve().parent.parent
-SDK = "host_api/guest/c"
-ZIG_VERSION = "0.17.1"
-STACK_BYTES = 16_384
-"""Also the size of the inbox: hostel.h tells why the two are one number."""
-MEMORY_BYTES, MEMORY_BYTES_MAX = 131_072, 524_288
-RECORD = "program.sources.json"
+ROOT: Final = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
 
-C_FLAGS = (
-    "-target", "wasm32-freestanding", "-std=c11", "-Oz", "-s", "-nostdlib", "-Wall", "-Wextra", "-Werror", f"-I{SDK}",
-    "-Wl,--no-entry", f"-Wl,-z,stack-size={STACK_BYTES}",
-    f"-Wl,--initial-memory={MEMORY_BYTES}", f"-Wl,--max-memory={MEMORY_BYTES_MAX}",
-    "-Wl,--export=hostel_inbox", "-Wl,--export=hostel_inbox_size",
-)  # fmt: skip
+from runtime.toolchains import TOOLCHAINS, BuildError, Built, Found, Toolchain  # noqa: E402
+
+RECORD: Final = "program.sources.json"
+WAT: Final = "source/main.wat"
+ENGINE: Final = "javascript engine"
+ENGINE_BUILD: Final = "runtime/javascript/engine/build.py"
 
 
-class BuildError(Exception):
-    """A program could not be built, or is not what its record says. The message tells what to do."""
+class ToolchainAbsent(BuildError):
+    """The compiler that this program's record names is not here. The message tells how it is had."""
 
 
 def programs(root: Path = ROOT) -> list[Path]:
-    """Every sample's folder, in order of name."""
-    mains = [found for kind in ("c", "wat") for found in (root / "sample_programs").glob(f"**/source/main.{kind}")]
-    return sorted(main.parent.parent for main in mains)
+    """The folder of every sample that has a module, and of the tests' programs for codecs, in order of name."""
+    mains = {WAT, *(one.main for one in TOOLCHAINS.values() if one.language != "javascript")}
+    above = (root / "sample_programs", root / "sample_programs/hostile", root / "tests/samples/codec")
+    folders = (folder for place in above for folder in place.iterdir())
+    return sorted(folder for folder in folders if any((folder / main).is_file() for main in mains))
+
+
+def name_of(program: Path, root: Path = ROOT) -> str:
+    """`grocery_delivery`, `hostile/spin`; outside of this folder the path from the root."""
+    return program.relative_to(root).as_posix().removeprefix("sample_programs/")
+
+
+def toolchain_of(program: Path) -> Toolchain | None:
+    """Of the language that it is written in; None for WAT."""
+    return next((one for one in TOOLCHAINS.values() if (program / one.main).is_file()), None)
 
 
 def sources(program: Path, root: Path = ROOT) -> dict[str, str]:
     """Path from the root → SHA-256 of all that decides the module's bytes."""
-    files = sorted(file for file in (program / "source").iterdir() if file.is_file())
-    if (program / "source/main.c").exists():
-        files += sorted((root / SDK).glob("*.h"))
+    files = _files(program / "source")
+    if toolchain := toolchain_of(program):
+        files += _files(_sdk(toolchain, root))
     return {file.relative_to(root).as_posix(): _sha256(file.read_bytes()) for file in files}
 
 
 def build(program: Path, root: Path = ROOT) -> tuple[bytes, dict[str, Any]]:
-    """The module's bytes, and the record to keep beside them. Writes nothing; raises BuildError."""
-    if (program / "source/main.c").exists():
-        module, compiler, command = _build_c(program, root)
+    """The module's bytes, and the record to keep beside them. Writes nothing; raises BuildError, and ToolchainAbsent
+    where the very compiler that the samples are built with is not here."""
+    toolchain = toolchain_of(program)
+    if toolchain is None:
+        built = _assembled(program)
     else:
-        module, compiler, command = _build_wat(program)
+        _require(toolchain)
+        built = toolchain.build(program, _sdk(toolchain, root), root)
     record = {
-        "compiler": compiler,
-        "command": command,
+        "compiler": built.compiler,
+        "command": list(built.command),
         "sources": sources(program, root),
-        "module": {"path": "bundle/program.wasm", "bytes": len(module), "sha256": _sha256(module)},
+        "module": {"path": "bundle/program.wasm", "bytes": len(built.module), "sha256": _sha256(built.module)},
     }
-    return module, record
+    return built.module, record
 
 
 def write(program: Path, module: bytes, record: dict[str, Any]) -> bool:
@@ -100,60 +109,78 @@ def stale(program: Path, root: Path = ROOT) -> str | None:
     return None
 
 
-def has_compiler() -> bool:
-    return importlib.util.find_spec("ziglang") is not None
+def _files(folder: Path) -> list[Path]:
+    """All below it but pages and the template of `hostel new`, which reach no module."""
+    found = (file for file in folder.rglob("*") if file.is_file() and file.suffix != ".md")
+    return sorted(file for file in found if "template" not in file.relative_to(folder).parts)
+
+
+def _sdk(toolchain: Toolchain, root: Path) -> Path:
+    return root / "host_api/guest" / toolchain.sdk
+
+
+def _require(toolchain: Toolchain) -> None:
+    found = toolchain.find()
+    if not isinstance(found, Found):
+        raise ToolchainAbsent(f"{found.name} is needed and not here: {found.cure}")
+    if not found.exact:
+        raise ToolchainAbsent(f"{found.name} is here, which is not the version the samples are built with")
 
 
 def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _build_c(program: Path, root: Path) -> tuple[bytes, str, list[str]]:
-    if not has_compiler() or version("ziglang") != ZIG_VERSION:
-        found = f"{version('ziglang')} is here" if has_compiler() else "it is not installed"
-        raise BuildError(f"ziglang {ZIG_VERSION} is needed, {found}: pip install ziglang=={ZIG_VERSION}")
-    main = (program / "source/main.c").relative_to(root).as_posix()
-    command = ["python", "-m", "ziglang", "cc", *C_FLAGS, "-o", "program.wasm", main]
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "program.wasm"
-        run = [str(out) if part == "program.wasm" else part for part in command[1:]]
-        done = subprocess.run([sys.executable, *run], cwd=root, capture_output=True, text=True, check=False)
-        if done.returncode != 0 or not out.exists():
-            raise BuildError(f"{main} does not compile:\n{done.stderr}")
-        return out.read_bytes(), f"ziglang {ZIG_VERSION}", command
-
-
-def _build_wat(program: Path) -> tuple[bytes, str, list[str]]:
+def _assembled(program: Path) -> Built:
     import wasmtime
 
     try:
-        module = wasmtime.wat2wasm((program / "source/main.wat").read_text())
+        module = wasmtime.wat2wasm((program / WAT).read_text())
     except wasmtime.WasmtimeError as error:
-        raise BuildError(f"{program.name}/source/main.wat does not assemble:\n{error}") from None
-    return bytes(module), f"wasmtime {version('wasmtime')}", ["wasmtime.wat2wasm", "source/main.wat"]
+        raise BuildError(f"{program.name}/{WAT} does not assemble:\n{error}") from None
+    command = ("wasmtime.wat2wasm", WAT)
+    return Built(module=bytes(module), compiler=f"wasmtime {version('wasmtime')}", command=command)
+
+
+# ---- the command -----------------------------------------------------------------------------------------------------
+def _build_engine(*, check: bool) -> bool:
+    """Whether it went well; what there is to say, its own script prints."""
+    return subprocess.run([sys.executable, ENGINE_BUILD, *(["--check"] if check else [])], cwd=ROOT).returncode == 0
+
+
+def _told(program: Path, *, check: bool) -> tuple[str, bool]:
+    """What to print of it, and whether it went well."""
+    if check:
+        reason = stale(program)
+        return reason or "fits its sources", reason is None
+    module, record = build(program)
+    return f"{len(module)} bytes{'' if write(program, module, record) else ', as before'}", True
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Build the sample programs.")
-    parser.add_argument("names", nargs="*", help="folders below sample_programs; all of them where none is given")
+    parser = argparse.ArgumentParser(description="Build the sample programs and the JavaScript engine.")
+    parser.add_argument("names", nargs="*", help="folders below sample_programs, or 'javascript engine'")
     parser.add_argument("--check", action="store_true", help="only say which modules do not fit their sources")
+    parser.add_argument("--all", action="store_true", help="fail where a compiler is missing, in place of a skip")
     options = parser.parse_args()
-    known = {program.relative_to(ROOT / "sample_programs").as_posix(): program for program in programs()}
-    unknown = [name for name in options.names if name not in known]
-    if unknown:
-        parser.error(f"no such program: {', '.join(unknown)}; there are {', '.join(known)}")
+    known = {name_of(program): program for program in programs()}
+    names = [*known, *([ENGINE] if (ROOT / ENGINE_BUILD).exists() else [])]
+    if unknown := [name for name in options.names if name not in names]:
+        parser.error(f"no such program: {', '.join(unknown)}; there are {', '.join(names)}")
     failed = False
-    for name in options.names or known:
+    for name in options.names or names:
+        if name == ENGINE:
+            failed |= not _build_engine(check=options.check)
+            continue
         try:
-            if options.check:
-                told = stale(known[name])
-                failed |= told is not None
-            else:
-                module, record = build(known[name])
-                told = f"{len(module)} bytes{'' if write(known[name], module, record) else ', as before'}"
+            told, well = _told(known[name], check=options.check)
+            failed |= not well
+        except ToolchainAbsent as absent:
+            asked = bool(options.names) or options.all
+            told, failed = f"{'' if asked else 'SKIPPED, NOT BUILT: '}{absent.message}", failed or asked
         except BuildError as error:
-            told, failed = str(error), True
-        print(f"{name}: {told or 'fits its sources'}")
+            told, failed = error.message, True
+        print(f"{name}: {told}", flush=True)
     return 1 if failed else 0
 
 

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import ssl
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
+
+import trio
 
 from host_api.errors import ApiError, ErrorCode
 from host_api.http.addresses import Address, is_public
+from host_api.http.redirects import Request
 from host_api.http.resolver import Resolver
 
 RETRY_AFTER_MS: Final = 250
+Connect: TypeAlias = Callable[[Request, Sequence[Address]], Awaitable[trio.socket.SocketType]]
+"""A connection for this request to one of these addresses, all of them checked, on which TLS is spoken next. Raises
+OSError where there is none, trio.TooSlowError where none will be had in the time of the fetch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +34,8 @@ class HttpAccess:
     """None: the operating system's."""
     tls: ssl.SSLContext | None = None
     """None: TLS 1.2 or newer, with the system's roots of trust."""
+    connect: Connect | None = None
+    """None: TCP. For networks that are not there: those of scenarios."""
     allow_address: Callable[[Address], bool] = is_public
     """Whether an address may be connected to. One that allows more than `is_public` opens the network behind the host
     to whoever owns a granted name; one that allows less keeps programs from public addresses of one's own."""

@@ -16,6 +16,7 @@ from typing import Final
 
 import trio
 
+from host_api.http.access import Connect
 from host_api.http.addresses import Address
 from host_api.http.redirects import Request
 from host_api.http.response import Malformed, ResponseReader
@@ -49,13 +50,17 @@ async def exchange(
     body_max: int,
     progress: Progress,
     before_sending: Callable[[], None],
+    connect: Connect | None = None,
 ) -> ResponseReader:
     """The whole response. `before_sending` is called right before the first byte leaves; what it raises stops that.
 
     Raises Broken, Malformed, ApiError (LIMIT_EXCEEDED).
     """
     progress.phase = "connect"
-    connection = await _connected(addresses, request.url.origin.port)
+    try:
+        connection = await (connect or _connected)(request, addresses)
+    except OSError:
+        raise Broken("no connection") from None
     try:
         progress.phase = "tls"
         # Not https_compatible: where a body ends with the connection, it must be the server that ended it.
@@ -76,7 +81,7 @@ async def exchange(
         connection.close()
 
 
-async def _connected(addresses: Sequence[Address], port: int) -> trio.socket.SocketType:
+async def _connected(request: Request, addresses: Sequence[Address]) -> trio.socket.SocketType:
     """The first of a few that answers, the two families by turns."""
     ranked = sorted(enumerate(addresses), key=lambda one: sum(a.version == one[1].version for a in addresses[: one[0]]))
     for _, address in ranked[:ADDRESSES_TRIED_MAX]:
@@ -88,7 +93,7 @@ async def _connected(addresses: Sequence[Address], port: int) -> trio.socket.Soc
             continue
         try:
             with trio.move_on_after(CONNECT_SECONDS):
-                await connection.connect((str(address), port))
+                await connection.connect((str(address), request.url.origin.port))
                 connected = True
         except OSError:
             pass
@@ -97,7 +102,7 @@ async def _connected(addresses: Sequence[Address], port: int) -> trio.socket.Soc
                 connection.close()
         if connected:
             return connection
-    raise Broken("no connection")
+    raise OSError("no address answered")
 
 
 async def _received(stream: trio.SSLStream[trio.SocketStream], reader: ResponseReader) -> ResponseReader:

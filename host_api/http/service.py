@@ -12,6 +12,7 @@ from __future__ import annotations
 import ipaddress
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cached_property
 from typing import Any, Final
 
@@ -43,7 +44,7 @@ class HttpService:
         """`clock`: what grants expire by."""
         self._resolve = access.resolver or SystemResolver()
         self._given_tls = access.tls
-        self._allow_address = access.allow_address
+        self._allow_address, self._connect = access.allow_address, access.connect
         self._places = Places(access)
         self._now_us = clock.now_us
         self.departures = Departures()
@@ -67,7 +68,7 @@ class HttpService:
         with self._places.one(session.app_id):
             progress = Progress()
             try:
-                with trio.move_on_after(params.timeout_ms / 1_000):
+                with suppress(trio.TooSlowError), trio.move_on_after(params.timeout_ms / 1_000):
                     return await self._hops(session, request, params.redirects, progress)
                 raise _failed(progress, f"not done within timeout_ms = {params.timeout_ms}")
             except (Broken, Malformed) as fault:
@@ -120,7 +121,7 @@ class HttpService:
         addresses = await self._addresses(session.app_id, origin.host)
         return await exchange(
             request, addresses, tls=self._tls, body_max=session.limits.fetch_response_bytes, progress=progress,
-            before_sending=before_sending,
+            before_sending=before_sending, connect=self._connect,
         )  # fmt: skip
 
     def _require(self, session: Session, origin: Origin) -> None:

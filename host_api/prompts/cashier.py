@@ -43,10 +43,16 @@ class Decision:
         return cls(approved=False, digest=prompt.digest, token=prompt.token)
 
 
+@dataclass(frozen=True, slots=True)
+class Later:
+    """The user put the prompt aside. Calls that wait for it go on as if their time to wait were over; it stays open,
+    for a front end or for a call that asks again."""
+
+
 class Cashier(Protocol):
     """Asks one user. Many prompts, of different users, are open at once."""
 
-    async def confirm(self, prompt: Prompt) -> Decision:
+    async def confirm(self, prompt: Prompt) -> Decision | Later:
         """Show the prompt, return the user's answer. It counts at once: a cashier is the host's own code, and sees to
         it that it is answered by somebody who has read it.
 

@@ -17,7 +17,7 @@ from host_api.capability import Authority
 from host_api.contract import Clock, Session
 from host_api.errors import ApiError, ErrorCode
 from host_api.prompts import records
-from host_api.prompts.cashier import Cashier
+from host_api.prompts.cashier import Cashier, Later
 from host_api.prompts.places import OpenPrompt, Place, Places
 from host_api.prompts.prompt import ABOUT_CHARS_MAX, Answer, Prompt, PromptError, token_hash
 from host_api.prompts.register import Look, Make, Question, Register, Reply, Settle, not_found, not_interactive
@@ -113,7 +113,7 @@ class Desk:
             await trio.lowlevel.checkpoint_if_cancelled()
             if seconds > 0:
                 with trio.move_on_after(seconds):
-                    await known.ended.wait()
+                    await known.released.wait()
         except trio.Cancelled:
             if known.waiting == 1 and not known.answering and not self._places.is_asked(*known.place):
                 known.withdraw()
@@ -141,6 +141,11 @@ class Desk:
 
     def _is_gone(self, prompt_id: str) -> bool:
         return self._store.read(lambda tx: records.by_id(tx, prompt_id)) is None
+
+    def is_awaited(self, prompt_id: str) -> bool:
+        """A call of this process waits for it now."""
+        known = self._places.find(prompt_id)
+        return known is not None and known.waiting > 0
 
     # ---- for front ends ----------------------------------------------------------------------------------------------
     def pending(self, user: str | None = None) -> list[Prompt]:
@@ -273,8 +278,10 @@ class Desk:
             shown = prompt.with_token(token) if token else await self.issue(prompt.id)
             seconds = max(0, prompt.expires_us - self._clock.now_us()) / 1e6
             with scope, trio.move_on_after(seconds) as patience:
-                await self._show(cashier, shown)
-                await known.ended.wait()
+                if await self._show(cashier, shown):
+                    await known.ended.wait()
+                else:
+                    known.put_aside()
             if patience.cancelled_caught and not known.ended.is_set() and not known.withdrawn:
                 await self._end_shielded(prompt.id, Answer.TIMED_OUT)
         except PromptError:
@@ -284,24 +291,28 @@ class Desk:
             known.error = error
             self._places.leave(prompt.id)
 
-    async def _show(self, cashier: Cashier, shown: Prompt) -> None:
-        """A broken cashier withdraws the prompt; a wrong answer of its leaves it to others, until its time is over."""
+    async def _show(self, cashier: Cashier, shown: Prompt) -> bool:
+        """A broken cashier withdraws the prompt; a wrong answer of its leaves it to others, until its time is over.
+        False: the user put it aside."""
         try:
             decision = await cashier.confirm(shown)
+            if isinstance(decision, Later):
+                return False
             words = decision.token, decision.digest, decision.approved
         except Exception:
             _log.exception("the cashier failed on prompt %s", shown.id)
             await self._end_shielded(shown.id, Answer.WITHDRAWN)
-            return
+            return True
         with trio.CancelScope(shield=True):
             try:
                 await self._answer(shown.id, *words, by_cashier=True)
             except PromptError:
-                return
+                return True
             except ApiError as error:
                 if self._places.find(shown.id) is not None:
                     raise  # the store's: the prompt is open still
                 _log.info("the yes to prompt %s was not carried out: %s", shown.id, error.message)
+        return True
 
     async def _end_shielded(self, prompt_id: str, answer: Answer) -> None:
         with trio.CancelScope(shield=True):

@@ -31,7 +31,8 @@ class Place:
 class OpenPrompt:
     """One prompt, as this process knows it."""
 
-    __slots__ = ("answering", "authority", "ended", "error", "prompt", "scope", "served", "waiting", "withdrawn")
+    __slots__ = ("answering", "authority", "ended", "error", "prompt", "released", "scope", "served",
+                 "waiting", "withdrawn")  # fmt: skip
 
     def __init__(self, prompt: Prompt) -> None:
         self.prompt = prompt
@@ -40,6 +41,8 @@ class OpenPrompt:
         self.scope = trio.CancelScope()
         """Around the cashier."""
         self.ended = trio.Event()
+        self.released = trio.Event()
+        """Who waits goes on: it has ended, or the user put it aside."""
         self.error: Exception | None = None
         """Why who waits learns nothing, if so."""
         self.waiting = 0
@@ -64,10 +67,17 @@ class OpenPrompt:
         self.withdrawn = self.served = False
         self.scope = trio.CancelScope()
 
+    def put_aside(self) -> None:
+        """Off the screen, and open: nobody shows it now."""
+        self.served = False
+        self.released.set()
+        self.released = trio.Event()
+
     def end(self) -> None:
         """Off the screen; whoever waits looks at the store for how it ended."""
         self.scope.cancel()
         self.ended.set()
+        self.released.set()
 
 
 class Places:

@@ -27,11 +27,12 @@ _PROGRAM: Final = (
     " isolation, installed_us, changed_us"
 )
 _UPLOAD: Final = (
-    "app_id, code, name, status, identity, developer, signed_by, module_sha256, reviewed, payee, grants, limits,"
-    " uploaded_us, decided_us, reason, report"
+    "app_id, code, name, status, identity, developer, signed_by, module_sha256, script_sha256, reviewed, payee,"
+    " grants, limits, uploaded_us, decided_us, reason, report"
 )
 _RUN: Final = (
-    "code, name, identity, developer, signed_by, module_sha256, reviewed, payee, facts, grants, limits, config"
+    "code, name, identity, developer, signed_by, module_sha256, script_sha256, assets_sha256, reviewed, payee, facts,"
+    " grants, limits, config"
 )
 
 
@@ -46,6 +47,10 @@ class StoredRelease:
     """Who vouched for it: not always who owns the program now."""
     signed_by: str
     module_sha256: str
+    script_sha256: str
+    """'' where the program is a module."""
+    assets_sha256: str
+    """Of the list of its assets (contents.py)."""
     reviewed: bool
     facts: Facts
     requested: Grants
@@ -352,11 +357,13 @@ def _program(row: Row) -> StoredProgram:
 
 
 def _stored(row: Row) -> StoredRelease:
-    code, name, identity, developer, signed_by, module_sha256, reviewed, payee, facts, grants, limits, config = row
+    code, name, identity, developer, signed_by, module, script, assets, reviewed, payee, *given = row
+    facts, grants, limits, config = given
     return StoredRelease(
         code=code, name=name, identity=identity.hex(), developer=developer, signed_by=signed_by,
-        module_sha256=module_sha256.hex(), reviewed=bool(reviewed), facts=_facts(facts), requested=_requested(facts),
-        grants=_grants(grants), limits=_json(limits), config=bytes(config), payee=payee,
+        module_sha256=module.hex(), script_sha256=(script or b"").hex(), assets_sha256=assets.hex(),
+        reviewed=bool(reviewed), facts=_facts(facts), requested=_requested(facts), grants=_grants(grants),
+        limits=_json(limits), config=bytes(config), payee=payee,
     )  # fmt: skip
 
 
@@ -378,8 +385,8 @@ def _grants(stored: str) -> Grants:
 
 def _upload(row: Row) -> Upload:
     fields = dict(zip(_UPLOAD.split(", "), row, strict=True))
-    for name in ("identity", "module_sha256"):
-        fields[name] = fields[name].hex()
+    for name in ("identity", "module_sha256", "script_sha256"):
+        fields[name] = (fields[name] or b"").hex()
     for name in ("grants", "limits", "report"):
         fields[name] = _json(fields[name])
     return Upload(**{**fields, "status": Status(fields["status"]), "reviewed": bool(fields["reviewed"])})

@@ -52,11 +52,11 @@ def _remove(tx: Transaction, app_id: str, bytes_at_most: int) -> bool:
     dropped = 0
     while rows := tx.execute(
         "DELETE FROM releases WHERE app_id = :app_id"
-        " AND code = (SELECT min(code) FROM releases WHERE app_id = :app_id) RETURNING module_sha256, assets_sha256",
+        f" AND code = (SELECT min(code) FROM releases WHERE app_id = :app_id) RETURNING {contents.HAD}",
         {"app_id": app_id},
     ):
-        for module, assets in rows:
-            dropped += contents.drop_unused(tx, module, assets)
+        for had in rows:
+            dropped += contents.drop_unused(tx, had)
         if dropped > bytes_at_most:
             return True
     return False

@@ -76,12 +76,11 @@ def _reserve(tx: Transaction, app_id: str, developer: str) -> None:
     if others:
         raise NotOwner(app_id, str(others[0][0]))
     rejected = tx.execute(
-        "DELETE FROM releases WHERE app_id = :app_id AND developer <> :developer RETURNING module_sha256,"
-        " assets_sha256",
+        f"DELETE FROM releases WHERE app_id = :app_id AND developer <> :developer RETURNING {contents.HAD}",
         {"app_id": app_id, "developer": developer},
     )
-    for module, assets in rejected:
-        contents.drop_unused(tx, module, assets)
+    for had in rejected:
+        contents.drop_unused(tx, had)
 
 
 def _check_counts(tx: Transaction, developer: str, per_day: int, pending: int) -> None:
@@ -132,7 +131,7 @@ def install(
             installed=program.current_code, offered=code,
         )  # fmt: skip
     replaced = tx.execute(
-        "DELETE FROM releases WHERE app_id = :app_id AND code = :code RETURNING module_sha256, assets_sha256",
+        f"DELETE FROM releases WHERE app_id = :app_id AND code = :code RETURNING {contents.HAD}",
         {"app_id": app_id, "code": code},
     )
     if program is None:
@@ -145,8 +144,8 @@ def install(
     records.change_program(
         tx, app_id, current_code=code, offline=0, sector=sector, isolation=isolation or program.isolation
     )
-    for module, assets in replaced:
-        contents.drop_unused(tx, module, assets)
+    for had in replaced:
+        contents.drop_unused(tx, had)
     audit.record(
         tx, "program.installed", app_id=app_id, release=code, identity=offer.identity,
         signed_by=offer.signed_by or None, capabilities=",".join(sorted(given.grants)),
@@ -159,16 +158,19 @@ def _insert(tx: Transaction, offer: Offer, status: Status, *, reviewed: bool, gi
     if key is not None:  # again: it may have been revoked while the module was compiled
         developers.check_key(key, tx.now_us)
     contents.put_module(tx, offer.module_sha256, offer.wasm)
+    script = contents.put_script(tx, offer.script_sha256, offer.script_image)
     assets = contents.put_assets(tx, offer.assets)
     tx.execute(
         "INSERT INTO releases (app_id, code, name, status, identity, developer, signed_by, module_sha256,"
-        " assets_sha256, reviewed, payee, uploaded_us, decided_us, facts, grants, limits, config, report)"
+        " script_sha256, assets_sha256, reviewed, payee, uploaded_us, decided_us, facts, grants, limits, config,"
+        " report)"
         " VALUES (:app_id, :code, :name, :status, :identity, :developer, :signed_by, :module,"
-        " :assets, :reviewed, :payee, :now_us, :decided_us, :facts, :grants, :limits, :config, :report)",
+        " :script, :assets, :reviewed, :payee, :now_us, :decided_us, :facts, :grants, :limits, :config, :report)",
         {
             "app_id": offer.app_id, "code": offer.code, "name": offer.name, "status": status.value,
             "identity": bytes.fromhex(offer.identity), "developer": offer.developer, "signed_by": offer.signed_by,
-            "module": bytes.fromhex(offer.module_sha256), "assets": assets, "reviewed": int(reviewed),
+            "module": bytes.fromhex(offer.module_sha256), "script": script, "assets": assets,
+            "reviewed": int(reviewed),
             "payee": given.payee, "now_us": tx.now_us,
             "decided_us": 0 if status is Status.SUBMITTED else max(1, tx.now_us),
             "facts": msgspec.json.encode(offer.facts).decode(), "grants": records.text(given.grants),
@@ -184,8 +186,8 @@ def _prune(tx: Transaction, app_id: str) -> None:
     gone = tx.execute(
         "DELETE FROM releases WHERE app_id = :app_id AND code IN (SELECT code FROM releases WHERE app_id = :app_id"
         " AND status IN ('rejected', 'superseded', 'rolled_back') ORDER BY code LIMIT :too_many)"
-        " RETURNING module_sha256, assets_sha256",
+        f" RETURNING {contents.HAD}",
         {"app_id": app_id, "too_many": count - KEPT_MAX},
     )
-    for module, assets in gone:
-        contents.drop_unused(tx, module, assets)
+    for had in gone:
+        contents.drop_unused(tx, had)

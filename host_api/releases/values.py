@@ -137,6 +137,9 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     assets: tuple[Asset, ...]
     facts: Facts
     report: Mapping[str, Any]
+    script_sha256: str = ""
+    """'' where the program is a module; else `wasm` is the engine it was checked with."""
+    script_image: bytes = b""
 
 
 class Upload(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,6 +153,7 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
     developer: str
     signed_by: str
     module_sha256: str
+    """Of a program that is a script: the JavaScript engine it was checked with."""
     reviewed: bool
     payee: str
     """'' before its approval."""
@@ -162,6 +166,8 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
     """The reviewer's, for the developer to read."""
     report: Mapping[str, Any]
     """What the static checks found: see docs/protocol.md, Programs, developers and releases."""
+    script_sha256: str = ""
+    """Of the script image; '' where the program is a module."""
 
 
 class ProgramStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ from runtime.bundle.bundle import Bundle, Member
 from runtime.bundle.keyring import Keyring, TrustedKey, check_policy
 from runtime.bundle.keys import PublicKey
 from runtime.bundle.manifest import Icon, Manifest, Permission, PlatformVersion, Program, Version
-from runtime.bundle.pack import pack, pack_contents, sign
+from runtime.bundle.packer import bundle_folder, pack, pack_contents, sign
 from runtime.bundle.signature import Claim, Signature
 from runtime.bundle.signing_key import SigningKey
 
@@ -25,6 +25,7 @@ __all__ = [
     "SigningKey",
     "TrustedKey",
     "Version",
+    "bundle_folder",
     "check_policy",
     "pack",
     "pack_contents",

@@ -17,6 +17,7 @@ from runtime.bundle.archive import Archive, InflateBudget, read_archive
 from runtime.bundle.files import read_archive_file
 from runtime.bundle.manifest import CURES, MANIFEST_PATH, Manifest, parse_manifest
 from runtime.bundle.refusal import refused, shown
+from runtime.bundle.script import SUFFIX, script_image
 from runtime.bundle.signature import Claim, Signature, bundle_identity, decode_block
 from runtime.bundle.strict_json import bad_value
 from runtime.errors import BundleError
@@ -50,6 +51,8 @@ class Bundle:
     """None, or one that fits this bundle; nothing is said about trust in its key."""
     data: bytes = field(compare=False, repr=False)
     """The file, as it was read."""
+    script_image: bytes | None = field(compare=False, repr=False)
+    """What the JavaScript engine is given (script.py); None where the program is a module."""
     _contents: Mapping[str, bytes] = field(compare=False, repr=False)
 
     @classmethod
@@ -69,6 +72,7 @@ class Bundle:
         Raises:
             BundleError: the container is refused (`bundle_invalid`).
             ManifestError: the manifest is (`manifest_invalid`, `manifest_unsupported`).
+            ScriptError: the program is a script, and its sources are (`script_invalid`).
             SignatureError: there is a signature and it does not fit (`signature_invalid`).
         """
         if data.startswith(WASM_MAGIC):
@@ -90,13 +94,24 @@ class Bundle:
             unsigned_sha256=archive.unsigned_sha256.hex(),
             signature=_signature(archive, manifest, identity),
             data=data,
+            script_image=_script_image(manifest, archive.contents),
             _contents=archive.contents,
         )
 
     @property
     def module(self) -> bytes:
-        """The WebAssembly module, not looked into."""
+        """The WebAssembly module, not looked into. Only where `script_image` is None."""
         return self._contents[self.manifest.program.module]
+
+    @property
+    def assets(self) -> tuple[str, ...]:
+        """The paths of all members but the manifest, the module and the scripts."""
+        return tuple(path for path in self.members if self._is_asset(path))
+
+    def _is_asset(self, path: str) -> bool:
+        if path in (MANIFEST_PATH, self.manifest.program.module):
+            return False
+        return self.script_image is None or not path.endswith(SUFFIX)
 
     @property
     def claim(self) -> Claim:
@@ -109,12 +124,12 @@ class Bundle:
         )
 
     def asset(self, path: str) -> bytes:
-        """The content of a member that is neither the manifest nor the module.
+        """The content of a member that is neither the manifest nor the module nor a script.
 
         Raises:
             BundleError: there is no such asset (code `asset_not_found`).
         """
-        if path not in self._contents or path in (MANIFEST_PATH, self.manifest.program.module):
+        if path not in self._contents or not self._is_asset(path):
             message = f"the bundle has no asset {shown(path)}"
             raise BundleError(message, code="asset_not_found", details={"path": shown(path)})
         return self._contents[path]
@@ -127,12 +142,21 @@ def _members(contents: Mapping[str, bytes], digests: Mapping[str, bytes]) -> dic
 
 def _check_members(manifest: Manifest, contents: Mapping[str, bytes]) -> None:
     """What the manifest names must be there."""
-    named = {"$.program.module": (manifest.program.module, CURES["$.program.module"])}
+    program = manifest.program
+    code = "$.program.script" if program.script else "$.program.module"
+    named = {code: (program.script or program.module, CURES[code])}
     for index, icon in enumerate(manifest.icons):
         named[f"$.icons[{index}].src"] = (icon.src, CURES["$.icons[].src"])
     for place, (path, cure) in named.items():
         if path not in contents or path == MANIFEST_PATH:
             raise bad_value(place, f"{shown(path)} is no member of the bundle that can be named here", cure)
+
+
+def _script_image(manifest: Manifest, contents: Mapping[str, bytes]) -> bytes | None:
+    if not manifest.program.script:
+        return None
+    members = {path: content for path, content in contents.items() if path != MANIFEST_PATH}
+    return script_image(manifest.program.script, members)
 
 
 def _signature(archive: Archive, manifest: Manifest, identity: bytes) -> Signature | None:

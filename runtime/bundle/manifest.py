@@ -21,6 +21,7 @@ from host_api.one_line import one_line
 from host_api.session import API_LEVEL
 from runtime.bundle.names import path_problem
 from runtime.bundle.refusal import shown
+from runtime.bundle.script import SUFFIX
 from runtime.bundle.strict_json import bad_value, parse_json, step
 from runtime.errors import ManifestError
 from runtime.limits import KIB, Limits, specs
@@ -78,8 +79,12 @@ class Notice(_Part, frozen=True):
 
 
 class Program(_Part, frozen=True):
-    module: Annotated[str, Meta(min_length=1, max_length=255)]
-    """A member of the bundle: the WebAssembly module."""
+    """Either `module` or `script` is named."""
+
+    module: Annotated[str, Meta(max_length=255)] = ""
+    """A member of the bundle: the WebAssembly module. '' where the program is a script."""
+    script: Annotated[str, Meta(max_length=255)] = ""
+    """A member of the bundle: the script that the program begins with. '' where it is a module."""
     abi: str = ABI
     lifetime: str = "fresh"
     """fresh: a sandbox for every call. resident: one for each user, kept between calls."""
@@ -142,8 +147,9 @@ CURES: Mapping[str, str] = {
     "$.notices[].id": 'write 1 to 64 of a-z, 0-9 in parts joined by "-", "_" or ".", such as "order.shipped", once',
     "$.notices[].text": f"{_TEXT_CURE}, each of 1 to {templates.TEXT_CHARS_MAX} visible characters, with the same"
     f" placeholders such as {{order_no}}, at most {templates.PLACEHOLDERS_MAX}, in every language",
-    "$.program": 'write {"module": "program.wasm", "abi": "hostel_v1"}',
+    "$.program": 'write {"module": "program.wasm"}, or {"script": "main.js"} for JavaScript, with "abi": "hostel_v1"',
     "$.program.module": "write the path of a member of the bundle that is a WebAssembly module",
+    "$.program.script": "write the path of a member of the bundle that is JavaScript and ends in .js",
     "$.program.abi": f'write "{ABI}", or leave it out',
     "$.program.lifetime": 'write "fresh" or "resident", or leave it out',
     "$.program.events": "write true if hostel_handle takes notifications of events, or leave it out",
@@ -157,10 +163,9 @@ def parse_manifest(data: bytes) -> Manifest:
 
     Raises:
         ManifestError: `details["path"]` is the place. Code `manifest_unsupported` where the manifest is right but this
-            host cannot run the program (a script, a higher api level), else `manifest_invalid`.
+            host cannot run the program (a higher api level), else `manifest_invalid`.
     """
     tree = parse_json(data, MANIFEST_BYTES_MAX)
-    _refuse_unsupported(tree)
     _refuse_unknown(tree, Manifest, "$")
     try:
         manifest = msgspec.convert(tree, Manifest)
@@ -187,21 +192,6 @@ def _from_msgspec(message: str) -> ManifestError:
     if missing is not None:
         return _refused(f"{path}.{missing[1]}", "is missing")
     return _refused(path, wrong[0].lower() + wrong[1:].replace("`", ""))
-
-
-def _refuse_unsupported(tree: Any) -> None:
-    """Words of the format that this host knows and does not offer: refused as such, not as mistakes."""
-    program = tree.get("program") if isinstance(tree, dict) else None
-    if not isinstance(program, dict):
-        return
-    for key in program:
-        if key == "script":
-            raise bad_value(
-                step("$.program", key),
-                f"script is not supported by this host (api level {API_LEVEL})",
-                CURES["$.program"],
-                code="manifest_unsupported",
-            )
 
 
 def _refuse_unknown(value: Any, part: Any, path: str) -> None:
@@ -305,7 +295,20 @@ def _notice_problems(notices: tuple[Notice, ...]) -> Iterator[tuple[str, str]]:
             yield f"{path}.text", str(error)
 
 
+def _code_problems(program: Program) -> Iterator[tuple[str, str]]:
+    if program.module and program.script:
+        yield "$.program", "names both a module and a script: a program is one of them"
+    elif program.script:
+        if not program.script.endswith(SUFFIX):
+            yield "$.program.script", f"{shown(program.script)} does not end in {SUFFIX}"
+    elif not program.module:
+        yield "$.program", "names neither a module nor a script"
+    elif program.module.endswith(SUFFIX):
+        yield "$.program", f'{shown(program.module)} looks like a script: "script" names one'
+
+
 def _program_problems(program: Program) -> Iterator[tuple[str, str]]:
+    yield from _code_problems(program)
     if program.abi != ABI:
         yield "$.program.abi", f"{shown(program.abi)} is no ABI of this host"
     if program.lifetime not in LIFETIMES:

@@ -1,4 +1,4 @@
-"""`hostel api methods`, `show` and `schema`: the host API, looked up. Nothing here imports a service."""
+"""`hostel api methods`, `show`, `schema` and `bindings`: the host API, looked up. Nothing here imports a service."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from host_api import reference
+from host_api.bindings import LANGUAGES, model
 from host_api.reference import Document, Row
 from runtime.cli import report
 from runtime.errors import UsageError
@@ -53,6 +54,24 @@ def schema(*, as_json: report.AsJson = False) -> None:
     """Print the JSON Schema (draft 2020-12) of every message between a program and the host, with what a schema
     cannot say under x-methods, x-errors and x-capabilities."""
     sys.stdout.write(reference.shipped().decode())
+
+
+def bindings(*, lang: str, as_json: report.AsJson = False) -> None:
+    """Print the typed bindings of the host API for one language: the file that its SDK brings.
+
+    Parameters
+    ----------
+    lang
+        The language that a program is written in.
+    """
+    language = LANGUAGES.get(lang)
+    if language is None:
+        raise UsageError(f"no bindings for {lang[:64]!a}: there are {', '.join(LANGUAGES)}")
+    text = language.write(model.read(reference.load()))
+    if as_json:
+        report.show_json({"lang": lang, "text": text})
+    else:
+        sys.stdout.write(text)
 
 
 def _as_dict(document: Document, method: str) -> dict[str, Any]:

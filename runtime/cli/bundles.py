@@ -20,16 +20,21 @@ from runtime.cli.permissions import unknown_permissions
 Output = Annotated[Path, Parameter(name=["--output", "-o"], help="The file to write.")]
 
 
-def pack(folder: Path, /, *, output: Output, as_json: report.AsJson = False) -> None:
-    """Make a bundle of all files in FOLDER. Files whose names begin with a full stop, and empty folders, are left out
-    and named on standard error.
+def pack(folder: Path = Path(), /, *, output: Output | None = None, as_json: report.AsJson = False) -> None:
+    """Make a bundle of all files in FOLDER, or of those in its folder bundle where it is a project. Without -o it is
+    FOLDER's name with .ma, in the current folder. Files whose names begin with a full stop, and empty folders, are left
+    out and named on standard error.
 
     Parameters
     ----------
     folder
-        Holds manifest.json and what it names.
+        A project, or a folder that holds manifest.json and what it names; the current one where it is left out.
     """
-    data = bundles.pack(folder, on_left_out=lambda path, why: report.say(f"left out {shown(path)}: {why}"))
+    data = bundles.pack(
+        bundles.bundle_folder(folder),
+        on_left_out=lambda path, why: report.say(f"left out {shown(path)}: {why}"),
+    )
+    output = output or Path(f"{folder.resolve().name or 'program'}.ma")
     write_file(output, data)
     _tell(output, data, as_json, warnings=unknown_permissions(Bundle.from_bytes(data).manifest))
 
@@ -120,7 +125,7 @@ def _described(bundle: Bundle) -> dict[str, Any]:
         "identity": bundle.identity,
         "signed_by": {"key_id": signature.key_id, "public_key": str(signature.public_key)} if signature else None,
         "program": {
-            "module": program.module,
+            **({"script": program.script} if program.script else {"module": program.module}),
             "abi": program.abi,
             "lifetime": program.lifetime,
             "events": program.events,

@@ -13,18 +13,24 @@ from runtime.cli.exit_codes import EXIT_CODES
 
 _COMMANDS: Final = {
     "Developers": (
+        ("new", "new:new", "Make a project with a working program, in one of five languages."),
+        ("build", "build:build", "Compile a project's sources into its bundle."),
+        ("dev", "dev:dev", "Run a project in a daemon of its own, and load it anew when a file changes."),
+        ("test", "test:test", "Play a project's scenarios: real host, own clock, users and network."),
         ("keygen", "keys:keygen", "Make a developer's key; print the entry for keyrings that trust it."),
         ("pack", "bundles:pack", "Make a bundle of the files in a folder; the same files give the same bytes."),
         ("sign", "bundles:sign", "Sign a bundle, in the place of any signature it has."),
-        ("check", "check:check", "Check a bundle's module without running it; show how far from each cap it is."),
+        ("check", "check:check", "Say of a bundle, project or module, without running it, what a host will refuse."),
         (
             "run",
             "run:run",
             "Send one message to a bundle's program; print its answer as JSON, and what it logs on standard error.",
         ),
+        ("replay", "recording:replay", "Run a recorded call again; show the first difference."),
         ("api methods", "api:methods", "List the methods that programs may call on the host."),
         ("api show", "api:show", "Show one method: parameters, result, errors, capability, example."),
         ("api schema", "api:schema", "Print the JSON Schema of every message between a program and the host."),
+        ("api bindings", "api:bindings", "Print the typed bindings of the host API for one language."),
     ),
     "Front ends": (
         ("payments list", "payments:list_", "List the payments that wait for an answer."),
@@ -100,6 +106,7 @@ _COMMANDS: Final = {
     ),
     "About": (
         ("exit-codes", "tables:exit_codes", "List what the exit codes mean."),
+        ("doctor", "doctor:doctor", "Say what this machine can do for hostel, and what is missing for more."),
         ("version", "tables:version", "Print the versions of hostel and what it runs on."),
     ),
 }

@@ -10,6 +10,7 @@ from runtime.receipt import Receipt, Usage
 
 _LINES: Final[tuple[tuple[str, Callable[[Usage], str]], ...]] = (
     ("processor time", lambda u: _ms(u.cpu_us)),
+    ("fuel", lambda u: f"{u.fuel:,} instructions" if u.fuel else "not counted"),
     ("wall time", lambda u: _ms(u.wall_us) + (f", {_ms(u.asked_us)} of it asking the user" if u.asked_us else "")),
     ("memory at most", lambda u: f"{u.memory_bytes_peak:,} bytes" + (", at its limit" if u.memory_at_limit else "")),
     ("host calls", lambda u: f"{u.host_calls:,}, {u.denials:,} of them answered with an error"),

@@ -55,6 +55,7 @@ _REFUSED: Final[tuple[tuple[type[HostelError], str], ...]] = (
 )
 _NEXT: Final[Mapping[str, str]] = {
     "cpu_exceeded": "do less in one call, or allow more with --limit cpu_us=NUMBER",
+    "fuel_exhausted": "do less in one call, or allow more with --limit fuel=NUMBER",
     "deadline_exceeded": "do less in one call, or allow more with --limit wall_ms=NUMBER",
     "trapped": "see the program's log lines and --receipt; memory_at_limit there tells of too little memory",
     "capability_not_granted": "grant it with --grant NAME",

@@ -70,21 +70,23 @@ def _show_report(told: Mapping[str, Any]) -> None:
         rows = [(name, one["wanted"], one["default"]) for name, one in told["limits"].items()]
         report.show_table(("limit", ">wanted", ">host's own"), rows)
     most = "no maximum" if memory["most"] is None else f"at most {memory['most']}"
-    report.show_line(f"{size['members']} files, {size['all']:,} bytes, {size['module']:,} of them the module")
-    report.show_line(
-        f"memory: {memory['least']} pages at start, {most}; imports: {', '.join(told['imports']) or 'none'}"
-    )
+    code = "script" if size.get("script") else "module"
+    report.show_line(f"{size['members']} files, {size['all']:,} bytes, {size[code]:,} of them the {code}")
+    if code == "module":
+        report.show_line(
+            f"memory: {memory['least']} pages at start, {most}; imports: {', '.join(told['imports']) or 'none'}"
+        )
     events = "; takes events" if told["events"] else ""
     report.show_line(f"sandbox: {told['lifetime']}{events}")
-    report.show_line(difference(told["differences"]))
+    report.show_line(difference(told["differences"], code))
 
 
-def difference(told: Mapping[str, Any]) -> str:
-    """In one sentence."""
+def difference(told: Mapping[str, Any], code: str = "module") -> str:
+    """In one sentence. `code`: what the program is, module or script."""
     if not told["to"]:
         return "no release of it is out to compare with"
     parts = [
-        "another module" if told["module"] else "same module",
+        f"another {code}" if told["module"] else f"same {code}",
         _listed("new capability", told["new_capabilities"]),
     ]
     for what in ("gone_capabilities", "changed_constraints", "new_hosts", "changed_limits"):

@@ -21,14 +21,20 @@ from runtime.bundle import Bundle, Keyring, check_policy
 from runtime.bundle.refusal import shown
 from runtime.cli import report
 from runtime.cli.receipt import show_receipt
+from runtime.cli.recording import recorded, recorder_for
 from runtime.cli.words import read_grants, read_limits, read_money, read_object
+from runtime.cli.world import carried, movable_clock
 from runtime.errors import CallEnded, UsageError
-from runtime.limits import CompileLimits, Limits, ModuleCaps
+from runtime.limits import FUEL_MOST, CompileLimits, Limits, ModuleCaps
+
+SLOTS = 8
+"""The program's own, and those of programs that it calls."""
 
 if TYPE_CHECKING:
     from host_api.prompts.cashier import Cashier
     from runtime.host import Host
     from runtime.receipt import Receipt
+    from runtime.recording.tape import Recorder
     from runtime.registry import App
     from runtime.session import CallSession
     from runtime.settings import HostSettings
@@ -71,6 +77,15 @@ class Options:
     new_owner: Annotated[
         bool, _option("The program has changed hands: take a release of another developer than --state knows.")
     ] = False
+    record: Annotated[
+        Path | None,
+        _option("Record the call in this file, for hostel replay; its fuel is counted."),
+    ] = None
+    payee: Annotated[str | None, _option("Who receives its payments, as users read it.")] = None
+    world: Annotated[
+        Path | None,
+        _option("Play the call in the world of a scenario: clock, seed, network, answers, faults; written back."),
+    ] = None
     no_cache: Annotated[bool, _option("Keep no compiled module in the user's cache folder.")] = False
 
 
@@ -88,6 +103,7 @@ class _Order:
     money: Money | None
     cashier: Cashier | None
     settings: HostSettings
+    recorder: Recorder | None
     options: Options
 
 
@@ -124,7 +140,8 @@ def run(
     import trio
 
     try:
-        value, receipt = trio.run(_carry_out, order)
+        with recorded(order.recorder, bundle, options.record):
+            value, receipt = trio.run(_carry_out, order, clock=None if options.world is None else movable_clock())
     except CallEnded as ended:
         if ended.receipt and options.receipt and not as_json:
             show_receipt(ended.receipt)
@@ -148,6 +165,8 @@ def _read(bundle: Bundle, keyring: Keyring, method: str, params: str | None, opt
     if "-" == params == options.config:
         raise UsageError("standard input can be read once: params and --config cannot both be -")
     limits = read_limits(options.limit)
+    if options.record is not None:
+        limits["fuel"] = limits.get("fuel") or FUEL_MOST
     if options.later:
         if options.state is None:
             raise UsageError("--later needs --state: what is left open is kept there")
@@ -155,12 +174,14 @@ def _read(bundle: Bundle, keyring: Keyring, method: str, params: str | None, opt
     order = _Order(
         bundle=bundle, keyring=keyring, method=method, params=read_object(params, "params"),
         grants=read_grants(options.grant), limits=limits, config=read_object(options.config, "--config"),
-        money=_money(options), settings=_settings(options), options=options,
+        money=_money(options), settings=_settings(options), options=options, recorder=recorder_for(options.record),
         cashier=cashier_of(
             approve=options.approve, decline=options.decline, ask=options.ask, later=options.later
         ),
     )  # fmt: skip
     granted(order.grants)
+    if bundle.script_image is not None:
+        return order
     check_module(
         bundle.module,
         order.settings.caps,
@@ -181,15 +202,15 @@ def _settings(options: Options) -> HostSettings:
     from runtime.settings import HostSettings
 
     return HostSettings(
-        slots=1,
+        slots=SLOTS,
         caps=ModuleCaps(),
         compile_limits=CompileLimits().changed(read_limits(options.compile_limit)),
         allow_unsigned=not options.require_signed,
-        cache_dir=None if options.no_cache else _cache_dir(),
+        cache_dir=None if options.no_cache else cache_dir(),
     )
 
 
-def _cache_dir() -> Path | None:
+def cache_dir() -> Path | None:
     """Where a user's caches lie by the XDG base directory specification; None where there is no home."""
     named = os.environ.get("XDG_CACHE_HOME", "")
     if Path(named).is_absolute():
@@ -204,30 +225,47 @@ async def _carry_out(order: _Order) -> tuple[Any, Receipt]:
     """Result and receipt of the call."""
     from runtime.host import Host
 
-    async with Host.open(keyring=order.keyring, settings=order.settings, cashier=order.cashier, log_sink=_log) as host:
+    options = order.options
+    own: dict[str, Any] = {
+        "keyring": order.keyring, "settings": order.settings, "cashier": order.cashier, "log_sink": _log,
+        "recorder": order.recorder,
+    }  # fmt: skip
+    is_kept = options.state is not None or options.world is not None
+    async with Host.open(**{**own, "recorder": None if is_kept else order.recorder}) as host:
         app = await _install(host, order)
-        if order.options.state is None:
+        if not is_kept:
             return await _call(host, app, order)
-    async with Host.open(
-        order.options.state, keyring=order.keyring, settings=order.settings, cashier=order.cashier, log_sink=_log
-    ) as host:
-        return await _call(host, await _install(host, order), order)
+    if options.world is None:
+        async with Host.open(options.state, **own) as host:
+            return await _call(host, await _install(host, order), order)
+    async with carried(options.world) as (world, session), Host.open(
+        options.state, **{**own, **world.host_arguments()}
+    ) as host:  # fmt: skip
+        world.users.desk = host.prompts
+        try:
+            return await _call(host, await _install(host, order), order, **session)
+        finally:
+            await world.users.call_ends()
+            await host.settle()
 
 
 async def _install(host: Host, order: _Order) -> App:
     return await host.install(
-        order.bundle, grant=order.grants, limits=order.limits, config=order.config, new_owner=order.options.new_owner
-    )
+        order.bundle, grant=order.grants, limits=order.limits, config=order.config, new_owner=order.options.new_owner,
+        payee=order.options.payee,
+    )  # fmt: skip
 
 
-async def _call(host: Host, app: App, order: _Order) -> tuple[Any, Receipt]:
+async def _call(host: Host, app: App, order: _Order, **session: Any) -> tuple[Any, Receipt]:
     user = order.options.user
+    if order.recorder is not None:
+        order.recorder.arm(app.app_id)
     if order.money is not None:
         await host.deposit(user, order.money)
     if order.options.notify:
         return None, await host.notify(app, order.method, order.params, user=user)
     try:
-        reply = await host.call(app, order.method, order.params, user=user)
+        reply = await host.call(app, order.method, order.params, user=user, **session)
     finally:
         if order.options.later:
             _tell_open(host, order.options)

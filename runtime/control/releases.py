@@ -19,6 +19,7 @@ _UPLOAD: Final = {
     "app_id": "org.example.grocery", "code": 3, "name": "1.2.0", "status": "submitted", "identity": "9d" * 32,
     "developer": "d0" * 16, "signed_by": "ab" * 16, "module_sha256": "5e" * 32, "reviewed": False, "payee": "",
     "grants": {}, "limits": {}, "uploaded_us": 1_800_000_000_000_000, "decided_us": 0, "reason": "", "report": {},
+    "script_sha256": "",
 }  # fmt: skip
 
 

@@ -52,6 +52,7 @@ _NOT_KEYS: Final = frozenset(
         "compile_limits",
         "workers",
         "journal",
+        "engine",
         "metrics",
         "slots",
         "keep_resident_bytes",
@@ -125,6 +126,11 @@ def parse(text: str, source: str = "hostel.toml") -> Config:
         told = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigRefused(source, [" ".join(str(error).split())]) from None
+    return of_sections(told, source)
+
+
+def of_sections(told: Mapping[str, Any], source: str) -> Config:
+    """Section → key → value, as a file says them. Raises ConfigRefused with every problem there is."""
     problems: list[str] = []
     given: dict[type, dict[str, Any]] = {kind: {} for kinds in SECTIONS.values() for kind in kinds}
     for section, content in told.items():

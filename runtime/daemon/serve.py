@@ -12,8 +12,9 @@ import resource
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from functools import partial
-from typing import Final
+from typing import Final, TypeAlias
 
 import trio
 
@@ -31,6 +32,7 @@ _log = logger("daemon")
 
 GARBAGE: Final = 20_000
 """Objects made and not freed before the collector looks at them: hundreds of calls in flight hold so many."""
+OpenHost: TypeAlias = Callable[..., AbstractAsyncContextManager[Host]]
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -39,19 +41,21 @@ async def run(
     doors: Sequence[Door],
     *,
     read_again: Callable[[], Config],
+    open_host: OpenHost = Host.open,
     task_status: trio.TaskStatus[Host] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain; a second one ends what is left at once.
 
-    `read_again` is asked for the configuration when SIGHUP comes. `task_status` is given the host once all doors are
-    open. Raises StartupError and UsageError: nothing was served.
+    `read_again` is asked for the configuration when SIGHUP comes. `open_host`: `Host.open`, or one that brings a world
+    of its own along. `task_status` is given the host once all doors are open. Raises StartupError and UsageError:
+    nothing was served.
     """
     _check_platform()
     _raise_open_files()
     manager = Supervisor()
     with trio.open_signal_receiver(*SIGNALS) as signals:
         async with (
-            Host.open(config.service.state, keyring=_keyring(config), settings=config.host) as host,
+            open_host(config.service.state, keyring=_keyring(config), settings=config.host) as host,
             trio.open_nursery() as nursery,
         ):
             if host.metrics is not None:

@@ -7,6 +7,7 @@ this side can count itself, and beyond that only within the call's own limits.
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
@@ -22,7 +23,8 @@ from runtime.sandbox.sandbox import over_deadline
 from runtime.session import printable
 
 if TYPE_CHECKING:
-    from runtime.executor.worker_link import Loaded, WorkerLink
+    from runtime.executor.held_modules import Loaded
+    from runtime.executor.worker_link import WorkerLink
 
 REFUSED_MOST: Final = 1 << 24
 """Host calls over a limit in one call: each costs its guest CPU time."""
@@ -43,7 +45,7 @@ _decode_told = msgspec.json.Decoder(tuple[str, dict[str, str | _Number]]).decode
 class Flight:
     """One job in the worker placement: waiting for a slot, in a worker, or over there with services still to finish."""
 
-    __slots__ = ("_done", "_given_up", "_refused", "_serial", "_serving", "began", "cut_at", "host", "job", "link",
+    __slots__ = ("_done", "_given_up", "_refused", "_serial", "_serving", "began_ns", "cut_at", "host", "job", "link",
                  "loaded", "log_left", "number", "over", "own_calls", "replied_bytes", "scopes", "served_us", "told",
                  "usage", "verdict")  # fmt: skip
 
@@ -55,7 +57,8 @@ class Flight:
         """Its module there."""
         self.number = 0
         self.over = False
-        self.began = trio.current_time()
+        self.began_ns = 0
+        """When its START was sent."""
         self.cut_at: float | None = None
         """When the worker was told to end it."""
         self.verdict: Outcome | None = None
@@ -115,6 +118,8 @@ class Flight:
         told = frames.done(body)
         if told.ending not in _OWN_ENDINGS:
             raise Violation("a DONE with an ending that is not a worker's")
+        if told.ending is Ending.FUEL_EXHAUSTED and not self.job.limits.fuel:
+            raise Violation("an end of fuel that is not counted")
         if told.ending is Ending.DEADLINE_EXCEEDED and self.cut_at is None:
             raise Violation("a deadline that has not passed")
         outcome = self._outcome(told)
@@ -123,6 +128,7 @@ class Flight:
         unheld = min(max(0, told.denials - self._refused), self._serial)
         self._count_denials(unheld)
         self._count_cpu(told.cpu_us)
+        usage.fuel = min(told.fuel, limits.fuel + 1) if limits.fuel else 0
         usage.memory_bytes_peak = min(told.memory_bytes_peak, limits.memory_bytes)
         usage.memory_at_limit = told.at_limit
         usage.response_bytes = min(told.response_bytes, self.replied_bytes + self._refused * ERROR_BYTES)
@@ -166,7 +172,7 @@ class Flight:
 
     def _count_cpu(self, cpu_us: int) -> None:
         """No more than the time that has passed, beside what is charged by the piece and is at most the limit."""
-        passed_us = int((trio.current_time() - self.began) * 1_000_000)
+        passed_us = (perf_counter_ns() - self.began_ns) // 1_000
         self.usage.cpu_us = min(cpu_us, passed_us + self.job.limits.cpu_us) + self.served_us
 
     def charge(self, us: int) -> None:

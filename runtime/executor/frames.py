@@ -37,17 +37,23 @@ READY, REQUEST, LOG, DONE, PONG, UNLOADABLE = range(32, 38)
 Frame = tuple[int, int, bytes]
 """Kind, number, body."""
 
-START_HEAD: Final = struct.Struct("<IQB96sB")
+START_HEAD: Final = struct.Struct("<IQB104sB")
 """Module, the host's clock (µs), flags, limits, length of the program's name; then the name and the message."""
-LIMITS: Final = struct.Struct("<12Q")
+LIMITS: Final = struct.Struct("<13Q")
 LIMIT_NAMES: Final = (
     "cpu_us", "wall_ms", "memory_bytes", "table_elements", "message_in_bytes", "message_out_bytes", "request_bytes",
-    "response_bytes", "log_bytes", "host_calls", "posted", "held_bytes",
+    "response_bytes", "log_bytes", "host_calls", "posted", "held_bytes", "fuel",
 )  # fmt: skip
 """Those that hold inside a sandbox."""
 NOTIFICATION: Final = 1
 RESIDENT: Final = 2
 """A flag: after the program's name come RESIDENT_HEAD and the user, then the message."""
+TRIAL: Final = 4
+"""A flag: the script is only loaded, and the answer says why it does not."""
+SEEDED: Final = 8
+"""A flag: right before the message come SEED_BYTES that the guest's randomness follows from, and its clock stands
+still."""
+SEED_BYTES: Final = 16
 RESIDENT_HEAD: Final = struct.Struct("<QQH")
 """Numbers of the call whose memory it finds and of this one, length of the user."""
 REPLY_HEAD: Final = struct.Struct("<IB")
@@ -58,13 +64,14 @@ BUDGET_BODY: Final = struct.Struct("<QI")
 """CPU time (µs) and host calls that the call's own share is less by: lent to programs that it called, or used there."""
 REQUEST_HEAD: Final = struct.Struct("<III")
 """Serial number, CPU time so far (µs), host calls refused in the worker so far; then the request."""
-DONE_HEAD: Final = struct.Struct("<BBIIQIIII")
-"""Index of the ending, flags, CPU time (µs), peak of memory (bytes), bytes of responses taken; then how many: host
-calls refused, denials in all, responses not taken, posts dropped. Then the response if it completed, else JSON: a text
-and numbers."""
+DONE_HEAD: Final = struct.Struct("<BBIQIQIIII")
+"""Index of the ending, flags, CPU time (µs), fuel, peak of memory (bytes), bytes of responses taken; then how many:
+host calls refused, denials in all, responses not taken, posts dropped. Then the response if it completed, else JSON: a
+text and numbers."""
 AT_LIMIT: Final = 1
-MODULE_HEAD: Final = struct.Struct("<Q")
-"""Length of the artifact that follows in pieces; then the facts, as JSON."""
+MODULE_HEAD: Final = struct.Struct("<QI")
+"""Length of what follows in pieces; 0 for an artifact, then the facts come as JSON, else the module that this script
+runs on."""
 PONG_BODY: Final = struct.Struct("<I")
 """Sandboxes alive."""
 
@@ -81,6 +88,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     keep_resident_bytes: int
     ticker: str
     jailed: bool
+    metered: bool
+    """Its engine counts fuel."""
     nice: int
 
 
@@ -106,6 +115,7 @@ class Told(NamedTuple):
     ending: Ending
     at_limit: bool
     cpu_us: int
+    fuel: int
     memory_bytes_peak: int
     response_bytes: int
     refused: int
@@ -119,20 +129,21 @@ def done(body: bytes) -> Told:
     """Raises Violation."""
     if len(body) < DONE_HEAD.size:
         raise Violation("a short DONE")
-    index, flags, cpu_us, memory, taken, refused, denials, unclaimed, dropped = DONE_HEAD.unpack_from(body)
+    index, flags, cpu_us, fuel, memory, taken, refused, denials, unclaimed, dropped = DONE_HEAD.unpack_from(body)
     if index >= len(ENDINGS) or flags > AT_LIMIT:
         raise Violation("a DONE with no such ending")
     return Told(
-        ENDINGS[index], bool(flags), cpu_us, memory, taken, refused, denials, unclaimed, dropped,
+        ENDINGS[index], bool(flags), cpu_us, fuel, memory, taken, refused, denials, unclaimed, dropped,
         body[DONE_HEAD.size :],
     )  # fmt: skip
 
 
 def start_head(
-    ref: int, now_us: int, limits: bytes, program: str, resident: tuple[str, int, int] | None, *, notification: bool
+    ref: int, now_us: int, limits: bytes, program: str, resident: tuple[str, int, int] | None, flags: int
 ) -> bytes:
-    """What comes before the message in START. `resident`: the user, the number before and this one."""
-    name, flags, more = program.encode(), NOTIFICATION if notification else 0, b""
+    """What comes before the message in START. `resident`: the user, the number before and this one. `flags`:
+    NOTIFICATION, TRIAL, SEEDED."""
+    name, more = program.encode(), b""
     if resident is not None:
         user, before, after = resident[0].encode(), *resident[1:]
         flags, more = flags | RESIDENT, RESIDENT_HEAD.pack(before, after, len(user)) + user

@@ -16,12 +16,15 @@ from runtime.executor.job import ExecutorStatus, Job, Outcome, Start
 from runtime.executor.kept import KeptSandboxes
 from runtime.log import logger
 from runtime.receipt import Usage
+from runtime.sandbox import wasi
 from runtime.sandbox.checks import ModuleFacts
 from runtime.sandbox.fiber import Fiber, Over
+from runtime.sandbox.host_side import HostSide
 from runtime.sandbox.pool import Module, Pool
 from runtime.sandbox.proof import prove
-from runtime.sandbox.sandbox import QUANTUM_NS, THREAD_QUANTUM_NS, HostSide, Sandbox, over_deadline
-from runtime.sandbox.ticker import open_ticker
+from runtime.sandbox.sandbox import QUANTUM_NS, THREAD_QUANTUM_NS, Sandbox, over_deadline
+from runtime.sandbox.script import scripted
+from runtime.sandbox.ticker import Ticker, open_ticker
 from runtime.sandbox.turns import Turns
 from runtime.settings import HostSettings
 
@@ -44,24 +47,44 @@ class InProcessExecutor:
 
         Raises StartupError if a spinning guest cannot be stopped.
         """
-        self.pool = Pool(slots=settings.slots, keep_resident_bytes=settings.keep_resident_bytes)
-        self.ticker = open_ticker(self.pool.engine, settings.ticker)
+        self._settings = settings
+        self.pool, self.ticker = self._open(metered=False)
+        self._metered: tuple[Pool, Ticker] | None = None
+        """Where fuel is counted, made with the first module that is to run there."""
         self._waiting, self._promised = trio.lowlevel.ParkingLot(), 0
         self._kept = KeptSandboxes(settings.slots, self._close)
         self._turns = Turns(places=1, quantum_ns=QUANTUM_NS)
         self._threads = Turns(places=threads, quantum_ns=THREAD_QUANTUM_NS) if threads else None
         self._now_us, self._new_id = now_us, new_id
-        try:
-            prove(self.pool, self.ticker)
-        except BaseException:
-            self.ticker.close()
-            raise
-        trio.lowlevel.add_instrument(self.ticker)
         trio.lowlevel.add_instrument(self._turns)
+
+    def _open(self, *, metered: bool) -> tuple[Pool, Ticker]:
+        """Slots on an engine of their own, with its tick, which is proved."""
+        settings = self._settings
+        pool = Pool(slots=settings.slots, keep_resident_bytes=settings.keep_resident_bytes, metered=metered)
+        ticker = open_ticker(pool.engine, settings.ticker)
+        try:
+            prove(pool, ticker)
+        except BaseException:
+            ticker.close()
+            raise
+        trio.lowlevel.add_instrument(ticker)
+        return pool, ticker
 
     def load(self, artifact: bytes, facts: ModuleFacts) -> Module:
         """An authenticated artifact becomes a module that can run. 0.1–0.2 ms for a small one."""
-        return self.pool.load(artifact, facts)
+        if not facts.metered:
+            return self.pool.load(artifact, facts)
+        if self._metered is None:
+            self._metered = self._open(metered=True)
+        return self._metered[0].load(artifact, facts)
+
+    def _ticker_of(self, module: Module) -> Ticker:
+        return self._metered[1] if module.metered and self._metered is not None else self.ticker
+
+    def scripted(self, module: Module, image: bytes) -> Module:
+        """See `Executor.scripted`."""
+        return scripted(module, image)
 
     @trio.lowlevel.enable_ki_protection
     async def run(self, job: Job, host: HostSide, usage: Usage) -> Outcome:
@@ -72,11 +95,17 @@ class InProcessExecutor:
         if fiber is None:
             if self._is_full and not self._kept.drop_oldest() and not await self._wait_for_slot(host):
                 return self._over(over_deadline(limits))
-            fiber = self.pool.take_place()
+            fiber = self.pool.take_place(job.place)
         share, is_well = self._turns.of(job.program), False
-        sandbox = Sandbox(fiber, job.module, limits, host, usage, self.ticker, share, self._threads, self._now_us)
+        ticker = self._ticker_of(job.module)
+        sandbox = Sandbox(fiber, job.module, limits, host, usage, ticker, share, self._threads, self._now_us)
+        if job.seed:
+            sandbox.random = wasi.seeded(job.seed)
         try:
-            response = await sandbox.handle(job.message, notification=job.notification, kept=kept is not None)
+            if job.trial:
+                response = await sandbox.try_script()
+            else:
+                response = await sandbox.handle(job.message, notification=job.notification, kept=kept is not None)
             is_well = True
             return Outcome(ending=Ending.COMPLETED, response=response)
         except Over as over:
@@ -139,8 +168,9 @@ class InProcessExecutor:
         )
 
     def close(self) -> None:
-        trio.lowlevel.remove_instrument(self.ticker)
         trio.lowlevel.remove_instrument(self._turns)
         self._kept.clear()
-        self.ticker.close()
-        self.pool.close()
+        for pool, ticker in filter(None, ((self.pool, self.ticker), self._metered)):
+            trio.lowlevel.remove_instrument(ticker)
+            ticker.close()
+            pool.close()

@@ -16,7 +16,8 @@ from runtime.errors import Ending
 from runtime.limits import Limits
 from runtime.receipt import Usage
 from runtime.sandbox.checks import ModuleFacts
-from runtime.sandbox.sandbox import HostSide
+from runtime.sandbox.fiber import Fiber
+from runtime.sandbox.host_side import HostSide
 from runtime.statistics import WorkerFigures
 
 
@@ -45,6 +46,14 @@ class Job(NamedTuple):
     notification: bool
     resident: Resident | None = None
     """None: a fresh sandbox for this job alone."""
+    trial: bool = False
+    """There is no message: the script is loaded, and the response is why it did not load; b"" if it did."""
+    seed: bytes = b""
+    """In a rehearsal (runtime.rehearsal): what the guest's randomness follows from; its clock stands still. b"": both
+    are the system's."""
+    place: Callable[[], Fiber] | None = None
+    """Makes the place of its guest, where what crosses the sandbox's border is noted or played (runtime.recording), and
+    the executor is in this process; None: any place."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +87,11 @@ class Executor(Protocol):
 
     def load(self, artifact: bytes, facts: ModuleFacts) -> Any:
         """An authenticated artifact becomes a module that jobs can name. Raises ArtifactRefused."""
+        ...
+
+    def scripted(self, module: Any, image: bytes) -> Any:
+        """The module that `load` gave for the host's own JavaScript, with a script image: a module that jobs can
+        name."""
         ...
 
     async def run(self, job: Job, host: CallHost, usage: Usage) -> Outcome:

@@ -1,7 +1,7 @@
 """One side's sending end of the socket pair: frames gathered while a turn of the event loop runs, sent as one.
 
-No task, lock or channel for a frame: as an instrument of the loop it sends right before the loop looks for I/O. Only
-where the socket is full does a task wait for room. The same on both sides.
+No task, lock or channel for a frame: as an instrument of the loop it sends right before the loop looks for I/O, or
+when it is told to. Only where the socket is full does a task wait for room. The same on both sides.
 """
 
 from __future__ import annotations
@@ -37,13 +37,17 @@ class Outbox(trio.abc.Instrument):
         self.backlog += SIZE + len(body)
 
     def before_io_wait(self, timeout: float) -> None:
-        """Called by trio at the end of each turn. May start nothing: the loop is about to sleep."""
+        """Called by trio at the end of each turn."""
         if self.before_send is not None:
             self.before_send()
-        if self._parts and not self._unsent and not self._flush():
+        self.flush()
+
+    def flush(self) -> None:
+        """Sends what was gathered. Starts nothing now: the loop may be about to sleep."""
+        if self._parts and not self._unsent and not self._offer():
             self._token.run_sync_soon(self._wait_for_room)
 
-    def _flush(self) -> bool:
+    def _offer(self) -> bool:
         """Offers the socket all there is, once. False: it has no room for some of it."""
         if not self.open:
             self._parts.clear()
@@ -85,7 +89,7 @@ class Outbox(trio.abc.Instrument):
                 await trio.lowlevel.wait_writable(self._link)
             except trio.ClosedResourceError:
                 return
-            self._flush()
+            self._offer()
 
     def close(self) -> None:
         """Drops what was not sent. May be called again."""

@@ -6,12 +6,11 @@ their way, responses held for guests); what a request means, and whether it may 
 
 from __future__ import annotations
 
-import contextlib
 from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import outcome
 import trio
@@ -20,10 +19,11 @@ from host_api.errors import ApiError
 from runtime.error_response import error_response
 from runtime.errors import Ending
 from runtime.executor import frames
+from runtime.executor.strand import Strand
 from runtime.limits import Limits
 from runtime.receipt import Usage
 from runtime.sandbox.fiber import Over
-from runtime.sandbox.hostcalls import Elsewhere
+from runtime.sandbox.host_side import Elsewhere
 from runtime.sandbox.sandbox import over_deadline
 from runtime.session import Holdings
 from runtime.wire import MalformedMessage, msgid_of
@@ -34,33 +34,26 @@ LINE_US: Final = 2
 Send = Callable[[int, int, bytes], None]
 
 
-_BARE: Final = cast("AbstractContextManager[object, bool]", contextlib.nullcontext())
-"""In place of a cancel scope, for an awaitable that ends by itself when the deadline passes."""
-
-
 class RemoteDeadline:
     """Passed when the broker says so: it owns the clock, and knows when the call stands still."""
 
-    __slots__ = ("_scopes", "asked", "passed")
+    __slots__ = ("_scopes", "passed")
 
     def __init__(self) -> None:
         self.passed = False
-        self.asked: Asked | None = None
-        """The request that is awaited next, by the task that made it: `cut` wakes it, so it needs no scope."""
-        self._scopes: set[_Cut] = set()
+        self._scopes: set[_Cut] | None = None
 
     def expired(self) -> bool:
         return self.passed
 
     def scope(self) -> AbstractContextManager[object, bool]:
-        if self.asked is not None:
-            self.asked = None
-            return _BARE
+        if self._scopes is None:
+            self._scopes = set()
         return _Cut(self._scopes, self.passed)
 
     def cut(self) -> None:
         self.passed = True
-        for scope in tuple(self._scopes):
+        for scope in tuple(self._scopes or ()):
             scope.cancel()
 
 
@@ -87,7 +80,7 @@ class _Cut:
 
 
 class Asked(Elsewhere):
-    """A request, sent when it is first awaited."""
+    """A request, sent when it is first awaited: by the call's strand, or by tasks of a call that may post."""
 
     __slots__ = ("_accepting", "_host", "_request", "_result", "_task", "is_bare", "is_given_up", "msgid", "serial")
 
@@ -103,7 +96,14 @@ class Asked(Elsewhere):
         self.msgid: int | None = None
 
     def __await__(self) -> Generator[Any, Any, bytes | None]:
-        return self._response().__await__()
+        host = self._host
+        response: bytes | None
+        if host.strand is None:
+            response = yield from self._response().__await__()
+        else:
+            host.ask(self, self._request)
+            response = yield host.strand
+        return response
 
     async def accepted(self) -> bytes | Elsewhere | None:
         self._accepting = True
@@ -132,7 +132,9 @@ class Asked(Elsewhere):
 
     def wake(self, with_what: outcome.Outcome[Any]) -> None:
         task, self._task = self._task, None
-        if task is not None:
+        if self._host.strand is not None:
+            self._host.strand.wake(with_what)
+        elif task is not None:
             trio.lowlevel.reschedule(task, with_what)
         else:
             self._result = with_what
@@ -148,17 +150,19 @@ class RemoteHost:
     """One call's host side in a worker. Used from its one thread."""
 
     __slots__ = ("_asked", "_holdings", "_lent_calls", "_log_left", "_outstanding", "_send", "_serial", "_unheard",
-                 "charged_us", "deadline", "limits", "number", "usage")  # fmt: skip
+                 "charged_us", "deadline", "limits", "number", "strand", "usage")  # fmt: skip
 
     def __init__(self, number: int, limits: Limits, holdings: Holdings, send: Send, *, message_bytes: int) -> None:
         self.number, self.limits = number, limits
         self.usage = Usage(message_in_bytes=message_bytes)
         self.deadline = RemoteDeadline()
         self.charged_us = 0
+        self.strand: Strand | None = None
+        """What to take on when its request is answered; None for a call that may post: it runs in tasks."""
         self._asked: dict[int, Asked] = {}
-        self._outstanding: set[int] = set()
+        self._outstanding: set[int] | None = None
         """Of posted requests."""
-        self._unheard: deque[tuple[Asked, outcome.Outcome[bytes | None]]] = deque()
+        self._unheard: deque[tuple[Asked, outcome.Outcome[bytes | None]]] | None = None
         self._holdings, self._send = holdings, send
         self._serial = self._lent_calls = 0
         self._log_left = limits.log_bytes
@@ -166,12 +170,11 @@ class RemoteHost:
     # ---- what the sandbox asks ---------------------------------------------------------------------------------------
     def answer(self, request: bytes) -> Asked:
         """The broker decodes it, and refuses what is no request. Who calls this awaits it next."""
-        self.deadline.asked = asked = Asked(self, request)
-        return asked
+        return Asked(self, request)
 
     def refuse(self, request: bytes, error: ApiError) -> bytes | None:
         msgid = msgid_of(request)
-        if msgid in self._outstanding:
+        if self._outstanding is not None and msgid in self._outstanding:
             raise MalformedMessage("the msgid of an outstanding request was used again")
         return None if msgid is None else error_response(msgid, error, self.limits.response_bytes)
 
@@ -209,7 +212,7 @@ class RemoteHost:
 
     def over(self, asked: Asked) -> None:
         self._asked.pop(asked.serial, None)
-        if asked.msgid is not None:
+        if asked.msgid is not None and self._outstanding is not None:
             self._outstanding.discard(asked.msgid)
 
     # ---- what the broker says ----------------------------------------------------------------------------------------
@@ -220,10 +223,13 @@ class RemoteHost:
         if which == frames.PENDING:
             asked.pending()
             if asked.msgid is not None:
+                self._outstanding = self._outstanding or set()
                 self._outstanding.add(asked.msgid)
             return
         self.over(asked)
-        if which in (frames.ANSWER, frames.NO_ANSWER):
+        if which == frames.ANSWER and self.strand is not None:
+            self.strand.go(body[frames.REPLY_HEAD.size :])
+        elif which in (frames.ANSWER, frames.NO_ANSWER):
             response = outcome.Value(body[frames.REPLY_HEAD.size :] if which == frames.ANSWER else None)
             if asked.is_bare:
                 asked.wake(response)
@@ -235,6 +241,8 @@ class RemoteHost:
 
     def _in_order(self, asked: Asked, response: outcome.Outcome[bytes | None]) -> None:
         """Posted ones are heard in the order in which they were answered; tasks that are woken together run in any."""
+        if self._unheard is None:
+            self._unheard = deque()
         self._unheard.append((asked, response))
         if len(self._unheard) == 1:
             asked.wake(response)

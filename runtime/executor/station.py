@@ -22,7 +22,7 @@ from runtime.executor.worker_link import READY_BYTES, WorkerLink
 from runtime.jail import Level
 from runtime.log import logger
 from runtime.statistics import WorkerFigures
-from runtime.worker_settings import WorkerSettings
+from runtime.worker_settings import METERED, WorkerSettings
 
 YOUNG_S: Final = 10.0
 """A worker that lived longer than this is replaced at once."""
@@ -78,7 +78,7 @@ class Station:
         self._joined, self._left = joined, left
         self._order = Order(
             slots=settings.slots, keep_resident_bytes=settings.keep_resident_bytes, ticker=settings.ticker,
-            jailed=settings.require != "none", nice=settings.nice,
+            jailed=settings.require != "none", metered=group.endswith(METERED), nice=settings.nice,
         )  # fmt: skip
         self._closing, self._up = trio.Event(), trio.Event()
         self._deaths = 0
@@ -136,7 +136,7 @@ class Station:
         link, self._up = self._make_link(), trio.Event()
         self._child = child
         self._lives += 1
-        link.outbox = Outbox(child.link, self._nursery)
+        link.connect(Outbox(child.link, self._nursery))
         trio.lowlevel.add_instrument(link.outbox)
         death = Death("closed", marked=False)
         try:

@@ -1,4 +1,4 @@
-"""The broker's end of one worker: frames in and out, the modules it holds, the calls in flight on it.
+"""The broker's end of one worker: frames in and out, and the calls in flight on it.
 
 What lives here: what each frame of a worker means and whether it may come now. A worker is assumed taken over one day:
 a frame is accepted only for a call that was given to this very worker and has not ended, within that call's own limits;
@@ -8,25 +8,22 @@ and nothing decides which worker a call goes to (worker_pool.py).
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from time import perf_counter_ns
 from typing import Final
 
-import msgspec
 import trio
 
 from runtime.errors import Ending
 from runtime.executor import frames
 from runtime.executor.flight import Flight
 from runtime.executor.frames import Violation
+from runtime.executor.held_modules import HeldModules
 from runtime.executor.job import Outcome
 from runtime.executor.meter import Meter
 from runtime.executor.outbox import Outbox
 from runtime.limits import KIB, MIB, Limits
 from runtime.log import logger
-from runtime.sandbox.checks import ModuleFacts
 from runtime.wire import MalformedMessage
 
 BACKLOG_MOST: Final = 8 * MIB
@@ -41,24 +38,6 @@ _PACKED_MOST: Final = 1_024
 _NUMBER_MOST: Final = (1 << 32) - 1
 
 _log = logger("executor")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class WorkerModule:
-    """What `WorkerExecutor.load` gives: this process never maps it. Each worker gets it with the first call."""
-
-    artifact: bytes = field(repr=False)
-    facts: ModuleFacts
-    posts: bool
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class Loaded:
-    module: WorkerModule
-    ref: int
-    flights: int = 0
-    held: list[Flight] | None = None
-    """Calls that wait until the worker has all of it."""
 
 
 class WorkerLink:
@@ -78,16 +57,13 @@ class WorkerLink:
         """`ended` is called for each flight that left this worker, its slot being free."""
         self.group, self.slots = group, slots
         self.flights: dict[int, Flight] = {}
-        self.outbox: Outbox
         self.programs: dict[str, int] = {}
         """Programs with calls in flight here, and how many."""
         self.beat_answered = 0
         self.gone = False
         self._nursery, self._now_us, self._new_id, self._ended = nursery, now_us, new_id, ended
-        self._loaded: OrderedDict[WorkerModule, Loaded] = OrderedDict()
-        self._loaded_bytes, self._loaded_bytes_most = 0, loaded_bytes
-        self._refs = self._number = 0
-        self._beat = 0
+        self._modules = HeldModules(bytes_most=loaded_bytes, nursery=nursery, start=self._send_start)
+        self._number = self._beat = 0
         self._posting: set[Flight] = set()
         """Those whose guest goes on while a service works for it: what that lends is told each turn."""
         self._cut: dict[int, float] = {}
@@ -95,6 +71,10 @@ class WorkerLink:
         self._meter = Meter()
         self._splitter = frames.Splitter(self._most)
         self._untaken: list[frames.Frame] = []
+
+    def connect(self, outbox: Outbox) -> None:
+        """Before anything else: where frames go out."""
+        self.outbox = self._modules.outbox = outbox
 
     # ---- calls -------------------------------------------------------------------------------------------------------
     def has_room(self) -> bool:
@@ -107,10 +87,7 @@ class WorkerLink:
         flight.link, flight.number = self, number
         self.flights[number] = flight
         self.programs[job.program] = self.programs.get(job.program, 0) + 1
-        loaded = self._loaded.get(job.module) or self._load(job.module)
-        loaded.flights += 1
-        flight.loaded = loaded
-        self._loaded.move_to_end(job.module)
+        flight.loaded = loaded = self._modules.take(job.module)
         if loaded.held is not None:
             loaded.held.append(flight)
         else:
@@ -124,11 +101,12 @@ class WorkerLink:
 
     def _send_start(self, flight: Flight, ref: int) -> None:
         job = flight.job
-        flight.began = trio.current_time()
+        flight.began_ns = perf_counter_ns()
         head = frames.start_head(
-            ref, self._now_us(), self._limits(job.limits), job.program, job.resident, notification=job.notification
-        )
-        self.outbox.send(frames.START, flight.number, head + job.message)
+            ref, self._now_us(), self._limits(job.limits), job.program, job.resident,
+            frames.NOTIFICATION * job.notification | frames.TRIAL * job.trial | frames.SEEDED * bool(job.seed),
+        )  # fmt: skip
+        self.outbox.send(frames.START, flight.number, head + job.seed + job.message)
 
     def _limits(self, limits: Limits) -> bytes:
         known = self._packed.get(id(limits))
@@ -172,48 +150,10 @@ class WorkerLink:
     def lose(self, why: str) -> None:
         """The worker is gone, and its calls with it."""
         self.gone = True
+        self._modules.lose()
         outcome = Outcome(ending=Ending.WORKER_LOST, detail=f"the worker that ran the call is gone: {why}")
         for flight in tuple(self.flights.values()):
             self._end(flight, outcome)
-
-    # ---- modules -----------------------------------------------------------------------------------------------------
-    def _load(self, module: WorkerModule) -> Loaded:
-        """Sends it; a large one in pieces, between which other frames have their turn."""
-        self._refs += 1
-        loaded = self._loaded[module] = Loaded(module=module, ref=self._refs)
-        self._loaded_bytes += len(module.artifact)
-        self._unload_oldest()
-        facts = msgspec.json.encode(module.facts)
-        self.outbox.send(frames.MODULE, loaded.ref, frames.MODULE_HEAD.pack(len(module.artifact)) + facts)
-        if len(module.artifact) <= frames.PIECE_BYTES:
-            self.outbox.send(frames.PIECE, loaded.ref, module.artifact)
-        else:
-            loaded.held = []
-            self._nursery.start_soon(self._transfer, loaded)
-        return loaded
-
-    async def _transfer(self, loaded: Loaded) -> None:
-        artifact = loaded.module.artifact
-        for at in range(0, len(artifact), frames.PIECE_BYTES):
-            self.outbox.send(frames.PIECE, loaded.ref, artifact[at : at + frames.PIECE_BYTES])
-            await self.outbox.taken()
-            if self.gone:
-                return
-        held, loaded.held = loaded.held or [], None
-        for flight in held:
-            self._send_start(flight, loaded.ref)
-
-    def _unload_oldest(self) -> None:
-        for module, loaded in tuple(self._loaded.items())[:-1]:
-            if self._loaded_bytes <= self._loaded_bytes_most:
-                return
-            if not loaded.flights and loaded.held is None:
-                self._forget(module, loaded)
-
-    def _forget(self, module: WorkerModule, loaded: Loaded) -> None:
-        del self._loaded[module]
-        self._loaded_bytes -= len(module.artifact)
-        self.outbox.send(frames.UNLOAD, loaded.ref)
 
     # ---- what the worker sends ---------------------------------------------------------------------------------------
     def receive(self, data: bytes) -> bool:
@@ -348,14 +288,13 @@ class WorkerLink:
 
     def _unloadable(self, ref: int) -> None:
         """The worker could not load a module: made for a processor with other features."""
-        found = [loaded for loaded in self._loaded.values() if loaded.ref == ref]
-        if not found or found[0].held is not None:
+        found = self._modules.numbered(ref)
+        if found is None or found.held is not None:
             raise Violation("UNLOADABLE for a module that it has not")
-        module = found[0].module
         incident = self._new_id()
-        _log.error("a module does not load", incident=incident, sha256=module.facts.sha256)
-        self._forget(module, found[0])  # first: whoever has the place of a call that ends gets the module anew
-        for flight in [flight for flight in self.flights.values() if flight.loaded is found[0]]:
+        _log.error("a module does not load", incident=incident, sha256=found.module.facts.sha256)
+        self._modules.forget(found)  # first: whoever has the place of a call that ends gets the module anew
+        for flight in [flight for flight in self.flights.values() if flight.loaded is found]:
             self._end(flight, internal(incident))
 
     # ---- signs of life -----------------------------------------------------------------------------------------------

@@ -19,11 +19,12 @@ from runtime import jail
 from runtime.errors import Ending, HostBusy, StartupError
 from runtime.executor.deadlines import Deadlines
 from runtime.executor.flight import Flight
+from runtime.executor.held_modules import WorkerModule
 from runtime.executor.job import CallHost, ExecutorStatus, Job, Outcome
 from runtime.executor.placement import Group
 from runtime.executor.station import Station
 from runtime.executor.suspicion import Suspicion
-from runtime.executor.worker_link import WorkerLink, WorkerModule
+from runtime.executor.worker_link import WorkerLink
 from runtime.log import logger
 from runtime.receipt import Usage
 from runtime.sandbox.abi import HOSTEL
@@ -153,6 +154,10 @@ class WorkerExecutor:
     def load(self, artifact: bytes, facts: ModuleFacts) -> WorkerModule:
         """Kept here as bytes; whether it loads is found out by the first worker that gets it."""
         return WorkerModule(artifact=artifact, facts=facts, posts=(HOSTEL, "post") in facts.imports)
+
+    def scripted(self, module: WorkerModule, image: bytes) -> WorkerModule:
+        """See `Executor.scripted`."""
+        return WorkerModule(artifact=image, facts=module.facts, posts=module.posts, engine=module)
 
     @trio.lowlevel.enable_ki_protection
     async def run(self, job: Job, host: CallHost, usage: Usage) -> Outcome:

@@ -38,6 +38,7 @@ _HEAD: Final = struct.Struct(">8s32sIQ")
 """Magic, tag, length of the JSON, length of the artifact."""
 _TAG_BYTES: Final = 32
 _VERDICTS_MOST: Final = 4_096
+_METERED: Final = "-fuel"
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -50,7 +51,7 @@ class Compiled:
 
 
 class ArtifactCache:
-    """Artifacts and verdicts by the module's SHA-256 (hex), for one engine.
+    """Artifacts and verdicts by the module's SHA-256 (hex), for two engines: one counts fuel, one does not.
 
     `folder`: None keeps artifacts in memory. Else it is made with the first of them (0700); one that belongs to another
     user, or that others may write to, raises `StartupError`. `key`: a secret of this host, or the file of it
@@ -74,22 +75,25 @@ class ArtifactCache:
         self._fingerprint = fingerprint
         self._shelf: Shelf = MemoryShelf(bytes_max) if folder is None else FolderShelf(folder, bytes_max, record_max)
 
-    def get(self, module_sha256: str) -> Compiled | None:
-        """The artifact of a module, if it is here. Its facts are of the caps it was checked under: `check_facts`."""
-        found = self._open(module_sha256)
+    def get(self, module_sha256: str, *, metered: bool = False) -> Compiled | None:
+        """The artifact of a module, if it is here. Its facts are of the caps it was checked under: `check_facts`.
+        `metered`: the one for the engine that counts fuel."""
+        name = self._name(module_sha256, metered)
+        found = self._open(name)
         if found is None:
             return None
         try:
             facts = msgspec.json.decode(found[0], type=ModuleFacts)
         except msgspec.MsgspecError:  # of another release of this host: the tag holds, the fields do not
-            self._shelf.remove(self._name(module_sha256))
+            self._shelf.remove(name)
             return None
         return Compiled(artifact=found[1], facts=facts)
 
     def put(self, module_sha256: str, compiled: Compiled) -> None:
         """Keeps an artifact. If it is over its bound, or the disk full or failing, the next get is a miss; no error."""
         with contextlib.suppress(OSError):
-            self._seal(module_sha256, msgspec.json.encode(compiled.facts), compiled.artifact)
+            name = self._name(module_sha256, compiled.facts.metered)
+            self._seal(name, msgspec.json.encode(compiled.facts), compiled.artifact)
 
     def verdict(self, module_sha256: str, under: Hashable) -> ModuleError | None:
         """Why the module was refused under exactly these caps and limits; None if that is not known."""
@@ -107,10 +111,10 @@ class ArtifactCache:
             self._verdicts.popitem(last=False)
 
     # ---- records -----------------------------------------------------------------------------------------------------
-    def _name(self, module_sha256: str) -> str:
+    def _name(self, module_sha256: str, metered: bool) -> str:
         if not _SHA256.fullmatch(module_sha256):
             raise UsageError(f"not a SHA-256 in hex: {ascii(module_sha256)[:80]}")
-        return f"{module_sha256}-{self._fingerprint}"
+        return f"{module_sha256}-{self._fingerprint}{_METERED if metered else ''}"
 
     def _tag(self, name: str, *parts: bytes | memoryview) -> bytes:
         if isinstance(self._key, Path):
@@ -122,8 +126,7 @@ class ArtifactCache:
             tag.update(part)
         return tag.digest()
 
-    def _seal(self, module_sha256: str, told: bytes, artifact: bytes) -> None:
-        name = self._name(module_sha256)
+    def _seal(self, name: str, told: bytes, artifact: bytes) -> None:
         size = _HEAD.size + len(told) + len(artifact)
         if len(told) > FACTS_MOST or len(artifact) > self._artifact_bytes_max or size > self._bytes_max:
             return
@@ -131,9 +134,8 @@ class ArtifactCache:
         tag = self._tag(name, untagged, told, artifact)
         self._shelf.write(name, _HEAD.pack(_MAGIC, tag, len(told), len(artifact)) + told + artifact)
 
-    def _open(self, module_sha256: str) -> tuple[bytes, bytes] | None:
+    def _open(self, name: str) -> tuple[bytes, bytes] | None:
         """JSON and artifact of an authentic record; anything else is removed."""
-        name = self._name(module_sha256)
         record = self._shelf.read(name)
         if record is None:
             return None

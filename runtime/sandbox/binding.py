@@ -42,6 +42,9 @@ SIGNATURES = {
     "wasmtime_context_set_epoch_deadline": "wasmtime_context* size_t -> void",
     "wasmtime_context_epoch_deadline_async_yield_and_update": "wasmtime_context* size_t -> wasmtime_error*",
     "wasmtime_engine_increment_epoch": "wasm_engine_t* -> void",
+    # counting instructions, in an engine that does: what is given, and what is left. Never an error there
+    "wasmtime_context_set_fuel": "wasmtime_context* size_t -> wasmtime_error*",
+    "wasmtime_context_get_fuel": "wasmtime_context* size_t* -> wasmtime_error*",
     # which fiber a host call belongs to: from the store's own data, so two threads may poll two fibers
     "wasmtime_context_get_data": "wasmtime_context* -> void*",
     "wasmtime_caller_context": "wasmtime_caller* -> wasmtime_context*",
@@ -60,6 +63,8 @@ SIGNATURES = {
     "wasmtime_instance_export_get": "wasmtime_context* wasmtime_instance* char* size_t wasmtime_extern* -> bool",
     "wasmtime_memory_data": "wasmtime_context* wasmtime_memory* -> u8*",
     "wasmtime_memory_data_size": "wasmtime_context* wasmtime_memory* -> size_t",
+    # an instance that gets the memory of a script that was loaded before; under the store's limit, as the guest's own
+    "wasmtime_memory_grow": "wasmtime_context* wasmtime_memory* size_t size_t* -> wasmtime_error*",
     # what went wrong
     "wasmtime_trap_code": "wasm_trap_t* u8* -> bool",
     "wasm_trap_message": "wasm_trap_t* wasm_byte_vec_t* -> void",
@@ -167,6 +172,8 @@ store_limiter = _c("wasmtime_store_limiter")
 set_epoch_deadline = _c("wasmtime_context_set_epoch_deadline")
 yield_at_deadline = _c("wasmtime_context_epoch_deadline_async_yield_and_update")
 increment_epoch = _c("wasmtime_engine_increment_epoch")
+set_fuel = _c("wasmtime_context_set_fuel")
+get_fuel = _c("wasmtime_context_get_fuel")
 context_data = _c("wasmtime_context_get_data")
 caller_context = _c("wasmtime_caller_context")
 instantiate_async = _c("wasmtime_instance_pre_instantiate_async")
@@ -177,6 +184,7 @@ poll_free = _c("wasmtime_call_future_poll", _FREE)
 export_get = _c("wasmtime_instance_export_get")
 memory_data = _c("wasmtime_memory_data")
 memory_size = _c("wasmtime_memory_data_size")
+memory_grow = _c("wasmtime_memory_grow")
 
 memmove = _LIBC["memmove"]
 """Not ctypes.memmove: that one drops the GIL."""
@@ -185,8 +193,8 @@ memmove.restype, memmove.argtypes = c_void_p, [c_void_p, c_void_p, c_size_t]
 # ---- one buffer a fiber holds every C struct of a call ---------------------------------------------------------------
 VAL, VALUE_AT = 32, 8
 EXTERN, ITEM_AT = 32, 8
-INSTANCE, TRAP, ERROR, MEMORY, ITEM, PARAMS, RESULT, FLAG, CONTINUATION, BUFFER = accumulate(
-    (0, 16, 8, 8, EXTERN, EXTERN, 2 * VAL, VAL, 8, 24)
+INSTANCE, TRAP, ERROR, MEMORY, ITEM, PARAMS, RESULT, FLAG, CONTINUATION, FUEL, BUFFER = accumulate(
+    (0, 16, 8, 8, EXTERN, EXTERN, 2 * VAL, VAL, 8, 24, 8)
 )
 
 STRLEN = ctypes.cast(ctypes.CDLL(None)["strlen"], c_void_p).value

@@ -37,6 +37,8 @@ class ModuleFacts:
     """Address and size of the room for messages that the module offers, inside its initial memory."""
     measured: Mapping[str, int]
     """Name of each structural cap → the largest value met."""
+    metered: bool = False
+    """What is compiled of it is for the engine that counts fuel."""
 
 
 def check_module(wasm: bytes, caps: ModuleCaps, memory_bytes: int) -> ModuleFacts:

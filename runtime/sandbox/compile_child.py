@@ -24,6 +24,7 @@ from runtime import jail
 from runtime.errors import CompileLimitExceeded, ModuleError
 from runtime.limits import CompileLimits, ModuleCaps
 from runtime.sandbox.checks import check_module
+from runtime.sandbox.engine import compile_engine
 
 HEAD: Final = struct.Struct(">4sBII")
 """Magic, verdict, length of the JSON, length of the artifact."""
@@ -46,21 +47,27 @@ class Order(NamedTuple):
     caps: ModuleCaps
     memory_bytes: int
     limits: CompileLimits
+    metered: bool = False
+    """For the engine that counts fuel."""
 
     def pack(self) -> bytes:
         """What the child reads before the module."""
-        text = json.dumps([dataclasses.asdict(self.caps), self.memory_bytes, dataclasses.asdict(self.limits)]).encode()
+        caps, limits = dataclasses.asdict(self.caps), dataclasses.asdict(self.limits)
+        text = json.dumps([caps, self.memory_bytes, limits, self.metered]).encode()
         return ORDER_HEAD.pack(len(text)) + text
 
     @classmethod
     def from_json(cls, text: bytes) -> Order:
-        caps, memory_bytes, limits = json.loads(text)
-        return cls(ModuleCaps(**caps), memory_bytes, CompileLimits(**limits))
+        caps, memory_bytes, limits, metered = json.loads(text)
+        return cls(ModuleCaps(**caps), memory_bytes, CompileLimits(**limits), metered)
 
 
 def run(engine: wasmtime.Engine) -> None:
-    """The whole child. What ends it early is a signal, or an exception (`MemoryError` where memory is over)."""
+    """The whole child; `engine` counts no fuel. What ends it early is a signal, or an exception (`MemoryError` where
+    memory is over)."""
     order = Order.from_json(_read(min(ORDER_HEAD.unpack(_read(ORDER_HEAD.size))[0], _ORDER_MOST)))
+    if order.metered:
+        engine = compile_engine(metered=True)
     _limit_itself(order.limits)
     if jail.enter(work="compile", stepped_down=True).grade is jail.Grade.NONE:
         _close_itself()
@@ -84,7 +91,7 @@ def _write(data: bytes) -> None:
 def answer(wasm: bytes, order: Order, engine: wasmtime.Engine) -> bytes:
     """Checks, compiles, frames. Any bytes give a framed answer; only death by a limit gives none."""
     try:
-        facts = check_module(wasm, order.caps, order.memory_bytes)
+        facts = dataclasses.replace(check_module(wasm, order.caps, order.memory_bytes), metered=order.metered)
         artifact = compile_bytes(wasm, engine)
         if len(artifact) > order.limits.artifact_bytes:
             raise limit_exceeded("artifact_bytes", order.limits, found=len(artifact))

@@ -53,8 +53,9 @@ class Compiler:
         self._zygote: ZygoteLink | None = None
         self._closed = False
 
-    async def compile(self, wasm: bytes, *, caps: ModuleCaps, memory_bytes: int) -> Compiled:
-        """Checks and compiles one module in a child. `memory_bytes`: the limit it is to run under.
+    async def compile(self, wasm: bytes, *, caps: ModuleCaps, memory_bytes: int, metered: bool = False) -> Compiled:
+        """Checks and compiles one module in a child. `memory_bytes`: the limit it is to run under. `metered`: for the
+        engine that counts fuel.
 
         Raises `ModuleError` for a module that is refused; `CompileLimitExceeded` if it costs too much, `retryable`
         where the machine may be to blame (wall time, killed from outside) and the verdict must not be kept; `HostBusy`
@@ -62,7 +63,7 @@ class Compiler:
         before this returns, however it returns.
         """
         check_size(wasm, caps)
-        order, limits = Order(caps, memory_bytes, self._limits), self._limits
+        order, limits = Order(caps, memory_bytes, self._limits, metered), self._limits
         async with self._turn():
             with trio.move_on_after(limits.wall_ms / 1_000) as scope:
                 ended = await self._run(order.pack() + wasm, HEAD.size + TOLD_MOST + limits.artifact_bytes)
@@ -72,7 +73,7 @@ class Compiler:
             "compiled", bytes=len(wasm), code=ended.code, cpu_us=ended.cpu_us, resident_bytes=ended.resident_bytes
         )
         compiled = judge(ended.code, ended.out, ended.err, limits)
-        if compiled.facts.sha256 != hashlib.sha256(wasm).hexdigest():
+        if (compiled.facts.sha256, compiled.facts.metered) != (hashlib.sha256(wasm).hexdigest(), metered):
             raise _internal("the compile child answered for another module", ended.err)
         return compiled
 

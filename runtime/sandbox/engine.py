@@ -25,8 +25,9 @@ OFF = (
 ON = ("wasm_reference_types", "wasm_simd", "wasm_bulk_memory", "wasm_multi_value")
 
 
-def engine_config() -> wasmtime.Config:
-    """Configuration without the pool: what a compiled artifact depends on."""
+def engine_config(*, metered: bool = False) -> wasmtime.Config:
+    """Configuration without the pool: what a compiled artifact depends on. `metered`: it counts fuel, and every NaN is
+    the same one, so that the same module on the same bytes does the same in as many steps, on any processor."""
     config = wasmtime.Config()
     for name in OFF:
         setattr(config, name, False)
@@ -38,14 +39,14 @@ def engine_config() -> wasmtime.Config:
     config.memory_reservation = MEMORY_BYTES_CEILING
     config.memory_reservation_for_growth = 0
     config.cranelift_opt_level = "speed"
-    config.cranelift_nan_canonicalization = False
+    config.consume_fuel = config.cranelift_nan_canonicalization = metered
     config.debug_info = False
     return config
 
 
-def compile_engine() -> wasmtime.Engine:
+def compile_engine(*, metered: bool = False) -> wasmtime.Engine:
     """An engine that only compiles: no pool, no slots."""
-    return wasmtime.Engine(engine_config())
+    return wasmtime.Engine(engine_config(metered=metered))
 
 
 def fingerprint() -> str:

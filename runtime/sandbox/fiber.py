@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 import trio
 
 from runtime.errors import Ending
+from runtime.limits import WASM_PAGE
 from runtime.sandbox import binding as b
 
 _I32 = struct.Struct("<B7xQ").pack
@@ -52,8 +53,9 @@ class Fiber:
         self.asked, self.arguments = 0, b""
         self.by_data[self.at] = self
 
-    def open(self, engine_at: int, pre_at: int, memory_bytes: int, table_elements: int) -> None:
-        """A fresh store with its limits armed, and the future that instantiates the module (and runs its `start`)."""
+    def open(self, engine_at: int, pre_at: int, memory_bytes: int, table_elements: int, fuel: int = 0) -> None:
+        """A fresh store with its limits armed, and the future that instantiates the module (and runs its `start`).
+        `fuel`: what the guest may use, in an engine that counts it."""
         at, words = self.at, self.words
         self.asked = self.base = self.size = 0
         self.store = store = b.store_new(engine_at, at, None)
@@ -61,12 +63,23 @@ class Fiber:
         b.store_limiter(store, memory_bytes, table_elements, 1, 1, 1)
         b.set_epoch_deadline(context, 1)
         b.yield_at_deadline(context, 1)
+        if fuel:
+            b.set_fuel(context, fuel)
         words[b.TRAP // 8] = words[b.ERROR // 8] = 0
         self.future = b.instantiate_async(pre_at, context, at + b.INSTANCE, at + b.TRAP, at + b.ERROR)
 
-    def next_message(self) -> None:
+    def next_message(self, fuel: int = 0) -> None:
         """Before the first future of a message that finds the store as the one before left it."""
         b.set_epoch_deadline(self.context, 1)
+        if fuel:
+            b.set_fuel(self.context, fuel)
+
+    def fuel_left(self) -> int:
+        """In an engine that counts it, while no poll runs; 0 before the store is there."""
+        self.words[b.FUEL // 8] = 0
+        if self.store:
+            b.get_fuel(self.context, self.at + b.FUEL)
+        return self.words[b.FUEL // 8]
 
     def begin(self, function: bytes, *arguments: int, results: int = 1) -> None:
         """The future that calls an exported function with i32 arguments; `results` is how many it gives."""
@@ -122,6 +135,13 @@ class Fiber:
         if self.base:
             self.size = b.memory_size(self.context, self.memory_at)
         return self.size
+
+    def grow(self, size: int) -> None:
+        """To that many bytes, whole pages, where it has fewer. Only while no future is there. Raises Over."""
+        if (missing := size - self.grown()) > 0:
+            if error := b.memory_grow(self.context, self.memory_at, missing // WASM_PAGE, self.at + b.RESULT):
+                raise Over(Ending.INTERNAL, b.take_error(error))
+            self.grown()
 
     def check(self, pointer: int, length: int) -> int:
         """Address of that range, or Over. Both are u32 held in Python ints: their sum cannot wrap."""

@@ -8,7 +8,6 @@ and the guest lives. The host copies only inside the import that was called, and
 from __future__ import annotations
 
 import struct
-from abc import abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable
 from math import inf
@@ -19,6 +18,7 @@ import trio
 from host_api.errors import ApiError, ErrorCode, limit_exceeded
 from runtime.errors import Ending
 from runtime.sandbox.fiber import Over
+from runtime.sandbox.host_side import Elsewhere
 from runtime.wire import HEAD_BYTES, MalformedMessage, msgid_of
 
 if TYPE_CHECKING:
@@ -45,14 +45,6 @@ class Kept(NamedTuple):
 
     response: bytes
     held_bytes: int
-
-
-class Elsewhere(Awaitable["bytes | None"]):
-    """A request that another process answers; awaiting it gives the response."""
-
-    @abstractmethod
-    def accepted(self) -> Awaitable[bytes | Elsewhere | None]:
-        """What `HostSide.answer` would have given here: the response if there is one at once, else itself."""
 
 
 class HostCalls:
@@ -85,7 +77,9 @@ class HostCalls:
         else:
             request = fiber.read(pointer, length)
             answered = self._ask(request)
-            if isinstance(answered, bytes) or answered is None:
+            if isinstance(answered, Elsewhere):
+                response = await sandbox.waiting_elsewhere(answered)
+            elif isinstance(answered, bytes) or answered is None:
                 await trio.lowlevel.checkpoint_if_cancelled()
                 sandbox.read_clock()
                 response = answered
@@ -155,7 +149,7 @@ class HostCalls:
             request = fiber.read(pointer, length)
             answered = self._ask(request)
             if isinstance(answered, Elsewhere):
-                answered = await sandbox.waiting(answered.accepted())
+                answered = await sandbox.waiting_elsewhere(answered.accepted())
             if isinstance(answered, bytes):
                 await trio.lowlevel.checkpoint_if_cancelled()
                 self._keep(answered, request)
@@ -233,9 +227,12 @@ class HostCalls:
         sandbox = self._sandbox
         sandbox.usage.request_bytes += len(request)
         try:
-            return sandbox.host.answer(request)
+            answered = sandbox.host.answer(request)
         except MalformedMessage as error:
             raise _no_request(error) from None
+        if len(request) > SMALL_BYTES:
+            sandbox.bill()
+        return answered
 
     def _open(self) -> int:
         return self._begun + len(self._responses or ())

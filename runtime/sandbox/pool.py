@@ -6,6 +6,7 @@ modules. What a call changes lives in its store, which is fresh for every call.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -16,6 +17,7 @@ from runtime.limits import KIB, MEMORY_BYTES_CEILING, TABLE_ELEMENTS_CEILING, WA
 from runtime.sandbox import abi, binding
 from runtime.sandbox.engine import STACK_BYTES, engine_config
 from runtime.sandbox.fiber import Fiber, on_import
+from runtime.sandbox.script import Script, Scripts
 
 IMPORT_NUMBERS: dict[tuple[str, str], int] = {key: number for number, key in enumerate(abi.IMPORTS, 1)}
 """(module, name) → the number an import is asked by."""
@@ -42,6 +44,8 @@ class Facts(Protocol):
     def inbox(self) -> tuple[int, int] | None: ...
     @property
     def imports(self) -> tuple[tuple[str, str], ...]: ...
+    @property
+    def metered(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +62,13 @@ class Module:
     memory_bytes_max: int
     """What its memory could grow to: the lesser of the declared maximum and the pool's ceiling."""
     memory_bytes_min: int
+    metered: bool
+    """Of the engine that counts fuel."""
     keep: tuple[Any, ...] = field(repr=False)
+    scripts: Scripts
+    """What scripts left in instances of this pool."""
+    script: Script | None = None
+    """What each fresh instance loads before its message; None for a module that is the program itself."""
 
 
 class Pool:
@@ -68,10 +78,11 @@ class Pool:
     stay mapped and are zeroed by hand between calls, which spares page faults. Closed by dropping it, after its ticker.
     """
 
-    def __init__(self, *, slots: int, keep_resident_bytes: int = 128 * KIB) -> None:
-        self.slots = slots
+    def __init__(self, *, slots: int, keep_resident_bytes: int = 128 * KIB, metered: bool = False) -> None:
+        """`metered`: its engine counts fuel; only modules compiled for that are loaded into it."""
+        self.slots, self.metered = slots, metered
         self.engine = binding.pooled_engine(
-            engine_config(),
+            engine_config(metered=metered),
             stack_bytes=STACK_BYTES + 128 * KIB,
             total_core_instances=slots, total_memories=slots, total_tables=slots, total_stacks=slots,
             max_unused_warm_slots=slots,
@@ -88,6 +99,7 @@ class Pool:
             )
             binding.define_import(self._linker, module, name, kind, on_import, IMPORT_NUMBERS[module, name])
             self._kinds.append(kind)
+        self._scripts = Scripts()
         self._idle: list[Fiber] = []
         self.places = 0
 
@@ -115,20 +127,28 @@ class Pool:
             reads_clock=any(module == abi.WASI for module, _ in facts.imports),
             memory_bytes_max=MEMORY_BYTES_CEILING if pages is None else min(pages * WASM_PAGE, MEMORY_BYTES_CEILING),
             memory_bytes_min=facts.memory_min_pages * WASM_PAGE,
+            metered=self.metered,
+            scripts=self._scripts,
             keep=(self, module, pre),
         )
 
-    def take_place(self) -> Fiber:
-        """A place for one call; the caller has made sure that a slot is free (`places` counts those in use)."""
+    def take_place(self, make: Callable[[], Fiber] | None = None) -> Fiber:
+        """A place for one call; the caller has made sure that a slot is free (`places` counts those in use). `make`:
+        one of its own kind, for this call alone."""
         if self.places >= self.slots:
             raise StartupError(f"all {self.slots} sandbox slots are in use", code="overloaded")
         self.places += 1
+        if make is not None:
+            return make()
         return self._idle.pop() if self._idle else Fiber()
 
     def give_place(self, fiber: Fiber) -> None:
         """Takes back a closed place."""
         self.places -= 1
-        self._idle.append(fiber)
+        if type(fiber) is Fiber:
+            self._idle.append(fiber)
+        else:
+            fiber.forget()
 
     def close(self) -> None:
         """No call may be in flight. The engine goes when the last module is dropped."""

@@ -8,6 +8,7 @@ import time
 import wasmtime
 
 from runtime.errors import StartupError
+from runtime.limits import FUEL_MOST
 from runtime.sandbox import binding
 from runtime.sandbox.fiber import Fiber
 from runtime.sandbox.pool import Pool
@@ -30,7 +31,7 @@ def prove(pool: Pool, ticker: Ticker) -> None:
     fiber, stopped, looked = Fiber(), threading.Event(), threading.Event()
 
     def spin() -> None:
-        fiber.open(pool.engine_at, binding.address(instance.ptr()), 0, 0)
+        fiber.open(pool.engine_at, binding.address(instance.ptr()), 0, 0, FUEL_MOST if pool.metered else 0)
         while not fiber.poll_free():
             pass
         fiber.finish()

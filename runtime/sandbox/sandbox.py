@@ -15,23 +15,24 @@ trio thread serves everybody else.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import trio
 
-from host_api.errors import ApiError
 from runtime.errors import Ending
-from runtime.limits import WASM_PAGE, Limits
+from runtime.limits import FUEL_MOST, WASM_PAGE, Limits
 from runtime.receipt import Usage
 from runtime.sandbox import abi, wasi
 from runtime.sandbox.binding import U32
 from runtime.sandbox.cpu_clock import billed_ns, sleeps
 from runtime.sandbox.fiber import Fiber, Over
+from runtime.sandbox.host_side import IN_TASK, HostSide, Loop
 from runtime.sandbox.hostcalls import HostCalls
 from runtime.sandbox.pool import IMPORT_NUMBERS, Module
+from runtime.sandbox.script import load
 from runtime.sandbox.ticker import Ticker
 from runtime.sandbox.turns import Share, Turn, Turns
 
@@ -53,43 +54,13 @@ _HOSTEL = {IMPORT_NUMBERS[abi.HOSTEL, name]: name for name in abi.HOSTEL_IMPORTS
 _WASI = {IMPORT_NUMBERS[abi.WASI, name]: (wasi.FUNCTIONS[name], wasi.LAYOUTS[name]) for name in abi.WASI_IMPORTS}
 
 
-class Deadline(Protocol):
-    """The call's wall deadline; it may stand still (runtime.deadline.Deadline)."""
-
-    def expired(self) -> bool: ...
-    def scope(self) -> AbstractContextManager[object, bool]:
-        """Cancels what is awaited inside it when the deadline passes."""
-        ...
-
-
-class HostSide(Protocol):
-    """The other end of a guest's requests: the broker's record of this call."""
-
-    @property
-    def deadline(self) -> Deadline: ...
-    def answer(self, request: bytes) -> bytes | Awaitable[bytes | None] | None:
-        """The response; None for a notification. Raises MalformedMessage if the bytes are no request."""
-        ...
-
-    def refuse(self, request: bytes, error: ApiError) -> bytes | None:
-        """The response that says no, for a request that never reaches the broker. `request` may be its first bytes
-        only."""
-        ...
-
-    def log(self, stream: int, data: bytes) -> None: ...
-    def hold(self, size: int) -> bool:
-        """Room for a response kept for the guest; False when its program holds too much already."""
-        ...
-
-    def release(self, size: int) -> None: ...
-
-
 class Sandbox:
     """One message in one instance, fresh or kept. `handle` is called once; `close` always, and is right at any
     point."""
 
-    __slots__ = ("_began", "_calls", "_cpu_limit_ns", "_cpu_ns", "_now_us", "_share", "_slice", "_threads", "_ticker",
-                 "_turn", "fiber", "handling", "host", "limits", "module", "resumed_us", "usage")  # fmt: skip
+    __slots__ = ("_began", "_calls", "_cpu_limit_ns", "_cpu_ns", "_fuel", "_loop", "_now_us", "_share", "_slice", "_threads",
+                 "_ticker", "_turn", "fiber", "handling", "host", "limits", "loading", "module", "random", "resumed_us",
+                 "usage")  # fmt: skip
 
     def __init__(
         self,
@@ -102,15 +73,19 @@ class Sandbox:
         share: Share,
         threads: Turns | None,
         now_us: Callable[[], int],
+        loop: Loop = IN_TASK,
     ) -> None:
         """`share`: of the trio thread, from `Turns.of`; closed with the sandbox. `threads`: turns of those that poll
         guests that run long; None: this is the only thread."""
         self.fiber, self.module, self.limits, self.host, self.usage = fiber, module, limits, host, usage
-        self.handling = False
+        self.handling = self.loading = False
         self.resumed_us = 0
-        self._ticker, self._share, self._threads, self._now_us = ticker, share, threads, now_us
+        self.random: Callable[[int], bytes] = os.urandom
+        """What the guest draws from."""
+        self._ticker, self._share, self._threads, self._now_us, self._loop = ticker, share, threads, now_us, loop
         self._turn: Turn | None = None
         self._cpu_ns, self._cpu_limit_ns = 0, limits.cpu_us * 1_000
+        self._fuel = (limits.fuel or FUEL_MOST) + 1 if module.metered else 0
         self._began = 0
         self._calls = HostCalls(self)
         self._slice = fiber.poll_free if ticker.needs_gil else fiber.poll
@@ -127,39 +102,54 @@ class Sandbox:
         self._ticker.enter()
         try:
             if kept:
-                fiber.next_message()
+                fiber.next_message(self._fuel)
             else:
                 await self._instantiate()
             pointer = module.inbox_at
             if len(message) > module.inbox_size:
-                pointer = await self._allocate(len(message))
+                pointer = await self.allocate(len(message))
             fiber.write(pointer, message)
             self.handling = True
             fiber.begin(b"hostel_handle", pointer, len(message))
             if module.posts:
-                await self._calls.run_with_posts(self._run)
+                await self._calls.run_with_posts(self.run)
             else:
-                await self._run()
+                await self.run()
             return self._response(fiber.result, notification)
         finally:
             self._ticker.leave()
             self.bill()
             self._give_turn()
 
-    async def _instantiate(self) -> None:
+    async def try_script(self) -> bytes:
+        """Loads the module's script and no more: b"", or why it does not load (script.py). Raises as `handle`."""
+        self._began = billed_ns()
+        self._ticker.enter()
+        try:
+            return await self._instantiate()
+        finally:
+            self._ticker.leave()
+            self.bill()
+            self._give_turn()
+
+    async def _instantiate(self) -> bytes:
+        """What the module's script says of its loading; b"" where there is none."""
         fiber, module, limits = self.fiber, self.module, self.limits
-        fiber.open(module.engine_at, module.pre_at, limits.memory_bytes, limits.table_elements)
-        await self._run()
+        fiber.open(module.engine_at, module.pre_at, limits.memory_bytes, limits.table_elements, self._fuel)
+        await self.run()
         fiber.find_memory(module.memory_bytes_min)
         if module.has_initialize:
             fiber.begin(b"_initialize", results=0)
-            await self._run()
+            await self.run()
+        return b"" if module.script is None else await load(self, module.script)
 
     def close(self) -> None:
         """Measures what is left to measure, and drops what of the call is under way. The store stays, for `Fiber.close`
         or another message."""
         usage, fiber = self.usage, self.fiber
         usage.cpu_us = self._cpu_ns // 1_000
+        if self._fuel:
+            usage.fuel = self._fuel - fiber.fuel_left() if fiber.store else 0
         fiber.drop()
         size, module = fiber.grown(), self.module
         usage.memory_bytes_peak = size
@@ -169,9 +159,9 @@ class Sandbox:
         self._calls.close()
         self._share.close()
 
-    async def _allocate(self, length: int) -> int:
+    async def allocate(self, length: int) -> int:
         self.fiber.begin(b"hostel_alloc", length)
-        await self._run()
+        await self.run()
         if pointer := self.fiber.result & U32:
             return pointer
         raise Over(Ending.FAILED, f"the guest has no room for a message of {length} bytes", length=length)
@@ -191,7 +181,7 @@ class Sandbox:
         return self.fiber.read(pointer, length)
 
     # ---- slices ------------------------------------------------------------------------------------------------------
-    async def _run(self) -> None:
+    async def run(self) -> None:
         """The fiber's current future to its end: slices, ticks, and imports answered in this very task."""
         fiber = self.fiber
         done = self._slice()
@@ -200,13 +190,26 @@ class Sandbox:
             if self._cpu_ns > self._cpu_limit_ns:
                 raise self._over_cpu()
             asked = fiber.asked
+            if self._fuel and asked:
+                self._check_fuel()
             if asked == CALL:
                 await self._calls.call()
             elif asked:
                 await self._import(asked)
             # Ticks are noticed in loops and function calls: a guest that asks in a straight line meets none.
             done = self._slice() if asked and self._share.goes_on() else await self._preempted()
+        if self._fuel:
+            self._check_fuel()
         fiber.finish()
+
+    def _check_fuel(self) -> None:
+        """It was given one more than it may use: at the end of that it is over, wherever the count was looked at."""
+        if not self.fiber.fuel_left():
+            used = self._fuel
+            raise Over(
+                Ending.FUEL_EXHAUSTED, f"{used} instructions are over fuel = {used - 1}",
+                limit="fuel", value=used - 1, used=used, unit="instructions",
+            )  # fmt: skip
 
     def bill(self) -> None:
         now = billed_ns()
@@ -240,6 +243,7 @@ class Sandbox:
     async def _preempted(self) -> bool:
         """A tick took the guest's turn: others first, then go on; here while it is young, then in another thread."""
         self._in_time()
+        await self._loop.enter()
         try:
             if self._threads is not None and self._cpu_ns >= FIRST_SLICE_NS:
                 self._give_turn()
@@ -277,9 +281,10 @@ class Sandbox:
         share = self._share
         while not share.goes_on():
             if share.turns.is_wanted_beside(share):
+                await self._loop.enter()
                 await self._take_turn()
                 return
-            await trio.lowlevel.checkpoint()
+            await self._loop.next_pass()
 
     def _give_turn(self) -> None:
         if self._turn is not None:
@@ -324,10 +329,12 @@ class Sandbox:
             await self._calls.other(name)
             return
         function, layout = _WASI[number]
-        if not self.fiber.base:
-            raise Over(Ending.PROTOCOL_VIOLATION, "an import was called from the start function")
+        if not self.fiber.base or self.loading:
+            where = "while a script was loaded" if self.loading else "from the start function"
+            raise Over(Ending.PROTOCOL_VIOLATION, f"an import was called {where}")
         errno = function(self, *layout.unpack(self.fiber.arguments))
         if not isinstance(errno, int):
+            await self._loop.enter()
             errno = await self.waiting(errno)
         self.fiber.answer(errno)
 
@@ -335,22 +342,38 @@ class Sandbox:
         """Awaits what the host side does for the guest, at most to the deadline. The tick stands still; SUSPENDED_NS
         are billed, however long it takes."""
         self.bill()
-        self._cpu_ns += SUSPENDED_NS
-        share = self._share
-        share.credit_ns -= SUSPENDED_NS
-        self.usage.cpu_us = self._cpu_ns // 1_000
-        self._give_turn()
-        self._ticker.leave()
+        self._suspend()
         try:
             with self.host.deadline.scope():
                 answer = await awaited
-                if not share.goes_on():
+                if not self._share.goes_on():
                     await self._next_pass()
                 return answer
             raise over_deadline(self.limits)
         finally:
             self._ticker.enter()
             self.resumed()
+
+    async def waiting_elsewhere(self, awaited: Awaitable[T]) -> T:
+        """As `waiting`, for what ends by itself when the deadline passes. What ran since the last bill is not on it:
+        that was no more than to copy a small request, and SUSPENDED_NS are more."""
+        self._suspend()
+        try:
+            answer = await awaited
+            if not self._share.goes_on():
+                await self._next_pass()
+            return answer
+        finally:
+            self._ticker.enter()
+            self.resumed()
+
+    def _suspend(self) -> None:
+        self._cpu_ns += SUSPENDED_NS
+        self._share.credit_ns -= SUSPENDED_NS
+        self.usage.cpu_us = self._cpu_ns // 1_000
+        if self._turn is not None:
+            self._turn.give()
+        self._ticker.leave()
 
     async def returned(self, ended: Awaitable[None]) -> None:
         """Awaits the end of what the guest left behind; what others do meanwhile is not on its bill."""

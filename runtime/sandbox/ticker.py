@@ -2,13 +2,14 @@
 no guest runs.
 
 Best: a timer signal to one thread, whose handler is a few bytes of machine code that jump to wasmtime's increment. No
-thread, no GIL, on time beside busy threads. The timer carries its engine, so one handler serves every engine of the
-process. Where there is no such code for the processor: a Python thread, later beside busy threads (10–40 ms), and
-told so.
+thread, no GIL, on time beside busy threads. The timer carries where its engine stands, so one handler serves every
+engine of the process. Where there is no such code for the processor: a Python thread, later beside busy threads
+(10–40 ms), and told so.
 
-Rules: armed by the first guest that runs, disarmed when the event loop is about to sleep and no guest runs (setting the
-timer can cost more than a call, an idle armed one 3–5 % of a core); closed by the thread that opened it, before its
-engine is freed: no tick can be under way then.
+Rules: armed by the first guest that runs; told to rest when the event loop is about to sleep and no guest runs. Setting
+the timer can cost more than a call, an idle armed one 3–5 % of a core: so resting is a word in memory, and the first
+tick that finds it there disarms the timer itself. Closed by the thread that opened it, before its engine is freed: no
+tick can be under way then.
 """
 
 from __future__ import annotations
@@ -43,6 +44,10 @@ _SPARSE = struct.pack("<4q", 0, _SPARSE_NS, 0, _PERIOD_NS)
 each tick for nothing, and that CPU time is on the guest's bill; but one that strikes before the slice begins is
 lost."""
 _SIGEV_THREAD_ID = 4
+_ENGINE, _RESTS, _ARMED, _TIMER, _NEVER = range(5)
+"""Words of what a timer carries: the engine; whether no guest runs; whether the timer does, which the handler takes
+back when it disarms it; the timer; and from there on how it is set so that it stands still."""
+_WORDS = _NEVER + len(_OFF) // 8
 
 
 class Ticker(trio.abc.Instrument):
@@ -57,24 +62,25 @@ class Ticker(trio.abc.Instrument):
         self.engine = engine
         self.engine_at = binding.address(engine.ptr())
         self.running = 0
-        self.armed = False
+        self.resting = True
+        """No guest runs, and it may stand still."""
         self.gil_is_scarce = False
         """Whether the last slice's thread had to wait for the GIL after it: a hint, set by its sandbox."""
 
     def enter(self) -> None:
         self.running += 1
-        if not self.armed:
+        if self.resting:
+            self.resting = False
             self._arm(True)
-            self.armed = True
 
     def leave(self) -> None:
         self.running -= 1
 
     def rest(self) -> None:
-        """Stands still if no guest runs."""
-        if self.armed and not self.running:
+        """Stands still if no guest runs, from the next tick on at the latest."""
+        if not self.running and not self.resting:
+            self.resting = True
             self._arm(False)
-            self.armed = False
 
     def before_io_wait(self, timeout: float) -> None:
         """Called by trio; `timeout` is 0 while there is work."""
@@ -101,17 +107,36 @@ def _nothing() -> None:
     """Where ticks come anyway."""
 
 
-def _stub() -> bytes | None:
-    """increment_epoch(siginfo->si_value), as machine code; None for a processor we have none for.
+def _stub(timer_settime: int) -> bytes | None:
+    """What a tick does, as machine code; None for a processor we have none for. It is a SA_SIGINFO handler, whose
+    second argument has the timer's words at offset 24 (si_value; Linux, 64 bit), and reads:
 
-    si_value of a timer's siginfo lies at offset 24 (Linux, 64 bit); the second argument of a SA_SIGINFO handler.
+        words = info->si_value
+        if !words[_RESTS]: increment_epoch(words[_ENGINE])
+        else: words[_ARMED] = 0; timer_settime(words[_TIMER], 0, &words[_NEVER], NULL)
     """
-    target = binding.INCREMENT_EPOCH or 0
+    increment = binding.INCREMENT_EPOCH or 0
     match platform.machine():
-        case "x86_64":  # mov rdi, [rsi+24]; mov rax, target; jmp rax
-            return b"\x48\x8b\x7e\x18" + b"\x48\xb8" + struct.pack("<Q", target) + b"\xff\xe0"
-        case "aarch64":  # ldr x0, [x1, #24]; ldr x16, target; br x16; nop
-            return struct.pack("<4IQ", 0xF9400C20, 0x58000070, 0xD61F0200, 0xD503201F, target)
+        case "x86_64":
+            return (
+                b"\x48\x8b\x46\x18" b"\x48\x8b\x38"  # mov rax, [rsi+24]; mov rdi, [rax]
+                b"\x48\x83\x78\x08\x00" b"\x75\x0c"  # cmp qword [rax+8], 0; jne +12
+                b"\x48\xb8" + struct.pack("<Q", increment) + b"\xff\xe0"  # mov rax, increment; jmp rax
+                b"\x48\xc7\x40\x10\x00\x00\x00\x00"  # mov qword [rax+16], 0
+                b"\x48\x8b\x78\x18" b"\x31\xf6"  # mov rdi, [rax+24]; xor esi, esi
+                b"\x48\x8d\x50\x20" b"\x31\xc9"  # lea rdx, [rax+32]; xor ecx, ecx
+                b"\x48\xb8" + struct.pack("<Q", timer_settime) + b"\xff\xe0"  # mov rax, timer_settime; jmp rax
+            )  # fmt: skip
+        case "aarch64":
+            return struct.pack(
+                "<14I2Q",
+                0xF9400C29, 0xF9400120, 0xF940052A,  # ldr x9, [x1, #24]; ldr x0, [x9]; ldr x10, [x9, #8]
+                0xB500006A, 0x58000150, 0xD61F0200,  # cbnz x10, +12; ldr x16, increment; br x16
+                0xF900093F, 0xF9400D20, 0x52800001,  # str xzr, [x9, #16]; ldr x0, [x9, #24]; mov w1, #0
+                0x91008122, 0xD2800003, 0x580000B0,  # add x2, x9, #32; mov x3, #0; ldr x16, timer_settime
+                0xD61F0200, 0xD503201F,  # br x16; nop
+                increment, timer_settime,
+            )  # fmt: skip
         case _:
             return None
 
@@ -128,21 +153,30 @@ class SignalTicker(Ticker):
     def __init__(self, engine: wasmtime.Engine) -> None:
         super().__init__(engine)
         self._libc = ctypes.PyDLL(None, use_errno=True)
-        with self._installing:
-            self._install()
         self._settime: Any = self._libc["timer_settime"]
         self._settime.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p]
+        with self._installing:
+            self._install()
         self._thread = threading.get_native_id()
-        self._timer = self._create()
+        self._words = self._create()
+
+    @property
+    def armed(self) -> bool:
+        """The timer runs."""
+        return bool(self._words[_ARMED])
 
     def _arm(self, on: bool) -> None:
-        self._must(self._settime(self._timer, 0, _ON if on else _OFF, None))
+        words = self._words
+        words[_RESTS] = not on  # first: from here on no tick disarms it
+        if on and not words[_ARMED]:
+            words[_ARMED] = 1
+            self._must(self._settime(words[_TIMER], 0, _ON, None))
 
     def close(self) -> None:
         if threading.get_native_id() != self._thread:
             raise RuntimeError("a ticker is closed by the thread that opened it")
         self._must(
-            self._libc.timer_delete(ctypes.c_void_p(self._timer))
+            self._libc.timer_delete(ctypes.c_void_p(self._words[_TIMER]))
         )  # a tick still pending strikes before it returns
 
     @contextlib.contextmanager
@@ -155,25 +189,32 @@ class SignalTicker(Ticker):
 
     @contextlib.contextmanager
     def here(self) -> Iterator[Callable[[], object]]:
-        timer = self._create()
+        words = self._create()
+        timer = words[_TIMER]
         try:
             yield lambda: self._settime(timer, 0, _SPARSE if self.gil_is_scarce else _ON, None)
         finally:
             self._must(self._libc.timer_delete(ctypes.c_void_p(timer)))
 
-    def _create(self) -> int | None:
-        """A timer for the calling thread, not armed. The thread may have inherited a mask that blocks its signal."""
+    def _create(self) -> memoryview[int]:
+        """The words of a timer for the calling thread, not armed: to be kept as long as it is. The thread may have
+        inherited a mask that blocks its signal."""
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (self._signo,))
+        room = ctypes.create_string_buffer(_WORDS * 8)
+        words = memoryview(room).cast("B").cast("Q")
+        words[_ENGINE] = self.engine_at
+        at, thread = ctypes.addressof(room), threading.get_native_id()
+        event = struct.pack("<QiiI44x", at, self._signo, _SIGEV_THREAD_ID, thread)
         timer = ctypes.c_void_p()
-        event = struct.pack("<QiiI44x", self.engine_at, self._signo, _SIGEV_THREAD_ID, threading.get_native_id())
         self._must(self._libc.timer_create(time.CLOCK_MONOTONIC, event, ctypes.byref(timer)))
-        return timer.value
+        words[_TIMER] = timer.value or 0
+        return words
 
     def _install(self) -> None:
         """The handler, once a process, on a real-time signal nobody uses."""
         if SignalTicker._page is not None:
             return
-        code = _stub()
+        code = _stub(ctypes.cast(self._settime, ctypes.c_void_p).value or 0)
         if code is None or not sys.platform.startswith("linux"):
             raise OSError("no signal stub for this processor")
         page = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE)

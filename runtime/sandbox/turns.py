@@ -85,6 +85,10 @@ class Turns(trio.abc.Instrument):
 
     def before_io_wait(self, timeout: float) -> None:
         """Called by a loop that this was added to, at each pass."""
+        self.next_pass()
+
+    def next_pass(self) -> None:
+        """The loop has looked at its sockets."""
         self.pass_left = PASS_QUANTA
 
     def is_wanted_beside(self, share: Share) -> bool:

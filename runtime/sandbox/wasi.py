@@ -11,9 +11,10 @@ done here runs on the guest's CPU bill. Pointers are checked where memory is tou
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Awaitable, Callable, Mapping
+from hashlib import shake_128
+from itertools import count
 from typing import TYPE_CHECKING
 
 import trio
@@ -36,6 +37,12 @@ _EVENT = struct.Struct("<QHB5xQH6x")
 _FDSTAT_TERMINAL = struct.pack("<BxH4xQQ", 2, 0, 1 << 6, 0)  # a character device that may be written
 
 Wasi = Callable[..., "int | Awaitable[int]"]
+
+
+def seeded(seed: bytes) -> Callable[[int], bytes]:
+    """Random bytes that follow from a seed, for `Sandbox.random`: the same for the same seed and lengths, in turn."""
+    drawn = count()
+    return lambda length: shake_128(seed + next(drawn).to_bytes(8, "little")).digest(length)
 
 
 def _empty_sizes(sandbox: Sandbox, count_at: int, size_at: int) -> int:
@@ -66,7 +73,7 @@ def _random_get(sandbox: Sandbox, into: int, length: int) -> int:
     if length > RANDOM_MOST:
         return EINVAL
     sandbox.fiber.check(into, length)
-    sandbox.fiber.write(into, os.urandom(length))
+    sandbox.fiber.write(into, sandbox.random(length))
     return OK
 
 
@@ -178,9 +185,9 @@ FUNCTIONS: Mapping[str, Wasi] = {name: _OWN.get(name, _other_descriptor) for nam
 """Name → function. All others begin with a descriptor."""
 
 
-def _layout(signature: abi.Signature) -> struct.Struct:
+def layout(signature: abi.Signature) -> struct.Struct:
     """How C lays the arguments out: 32 bytes a value, an i32 read as u32."""
     return struct.Struct("<" + "".join("8xI20x" if letter == "i" else "8xQ16x" for letter in signature.params))
 
 
-LAYOUTS: Mapping[str, struct.Struct] = {name: _layout(signature) for name, signature in abi.WASI_IMPORTS.items()}
+LAYOUTS: Mapping[str, struct.Struct] = {name: layout(signature) for name, signature in abi.WASI_IMPORTS.items()}

@@ -129,6 +129,16 @@ async def test_limit_memory_bytes(site: Site) -> None:
     assert (caught.value.details["limit"], caught.value.details["found"]) == ("memory_bytes", MEMORY)
 
 
+async def test_limit_script_memory_bytes(site: Site) -> None:
+    """What a script may allocate beside the engine's own memory, at once; more is an error that it can catch."""
+    source = "export default { run: ({ bytes }) => new Uint8Array(bytes).length };"
+    app = await site.host.install(script(source), limits={"script_memory_bytes": 8 * MIB})
+    assert (await site.host.call(app, "run", {"bytes": 4 * MIB})).receipt.usage.memory_bytes_peak <= 8 * MIB
+    with pytest.raises(CallEnded) as caught:
+        await site.host.call(app, "run", {"bytes": 8 * MIB})
+    assert caught.value.ending is Ending.FAILED and "out of memory" in caught.value.message
+
+
 async def test_limit_table_elements(site: Site) -> None:
     assert await site.run(Script().step("table_grow", 3).step("table_grow", 1), table_elements=5) == [2, -1]
     assert await site.run(Script().step("table_grow", 0), table_elements=2) == [2]

@@ -16,6 +16,7 @@ from runtime.modules import Modules, memory_bytes
 from runtime.sandbox.artifacts import ArtifactCache
 from runtime.sandbox.engine import fingerprint
 from runtime.sandbox.pool import ArtifactRefused, Pool
+from runtime.sandbox.script import scripted
 
 OPENED: list[Modules] = []
 GUEST = """(module (memory (export "memory") 1 {most}) (data (i32.const 0) "{name}")
@@ -54,8 +55,8 @@ def opened(modules: Modules) -> Modules:
 
 def modules(pool: Pool, cache: ArtifactCache, *, loaded_bytes_max: int = 1 << 30, cpu_s: int = 10) -> Modules:
     return opened(Modules(
-        pool.load, cache, caps=ModuleCaps(), compile_limits=CompileLimits().changed({"cpu_s": cpu_s}),
-        loaded_bytes_max=loaded_bytes_max,
+        pool.load, cache, scripted=scripted, caps=ModuleCaps(),
+        compile_limits=CompileLimits().changed({"cpu_s": cpu_s}), loaded_bytes_max=loaded_bytes_max,
     ))  # fmt: skip
 
 
@@ -65,7 +66,7 @@ async def test_a_module_is_compiled_once_for_all_hosts_of_a_cache(pool: Pool, ca
     assert kept is not None
     other = modules(pool, cache)
     again, _ = await other.take(guest(), Limits())
-    assert other.loaded(facts.sha256) is again and again is not module
+    assert other.loaded(facts.sha256, Limits()) is again and again is not module
 
 
 async def test_all_who_want_a_module_at_once_wait_for_one_compilation(pool: Pool, cache: ArtifactCache) -> None:
@@ -106,9 +107,9 @@ async def test_the_least_recently_used_module_goes_first(pool: Pool, cache: Arti
     assert kept is not None
     few = modules(pool, cache, loaded_bytes_max=2 * len(kept.artifact) + 1_000)
     shas = [(await few.take(guest(name), Limits()))[1].sha256 for name in "ab"]
-    assert few.loaded(shas[0]) is not None  # used again: b is the oldest now
+    assert few.loaded(shas[0], Limits()) is not None  # used again: b is the oldest now
     shas.append((await few.take(guest("c"), Limits()))[1].sha256)
-    assert [few.loaded(sha) is not None for sha in shas] == [True, False, True]
+    assert [few.loaded(sha, Limits()) is not None for sha in shas] == [True, False, True]
 
 
 async def test_an_artifact_of_another_processor_is_compiled_anew(pool: Pool, cache: ArtifactCache) -> None:
@@ -122,7 +123,8 @@ async def test_an_artifact_of_another_processor_is_compiled_anew(pool: Pool, cac
 
     def fresh() -> Modules:
         return opened(Modules(
-            load, cache, caps=ModuleCaps(), compile_limits=CompileLimits(), loaded_bytes_max=1 << 30,
+            load, cache, scripted=scripted, caps=ModuleCaps(), compile_limits=CompileLimits(),
+            loaded_bytes_max=1 << 30,
         ))  # fmt: skip
 
     await fresh().take(guest(), Limits())
@@ -134,8 +136,8 @@ async def test_todays_limits_hold_for_an_artifact_of_yesterday(pool: Pool, cache
     known = modules(pool, cache)
     await known.take(guest(), Limits())
     strict = Modules(
-        pool.load, cache, caps=ModuleCaps().changed({"module_bytes": 10}), compile_limits=CompileLimits(),
-        loaded_bytes_max=1 << 30,
+        pool.load, cache, scripted=scripted, caps=ModuleCaps().changed({"module_bytes": 10}),
+        compile_limits=CompileLimits(), loaded_bytes_max=1 << 30,
     )  # fmt: skip
     with pytest.raises(ModuleError, match="module_bytes"):
         await strict.take(guest(), Limits())

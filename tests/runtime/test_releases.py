@@ -58,12 +58,12 @@ async def test_uploads_over_a_developers_count_are_not_even_compiled(platform: P
     host = platform.host
     await host.developers.set_limits(platform.developer, {"uploads_pending": 1})
     await platform.upload(1)
-    compiled = host.releases._modules.compiled.total()
+    compiled = host._modules.compiled.total()
     with pytest.raises(UsageError) as refused:
         await platform.upload(2)
     assert refused.value.code == "uploads_pending"
     await platform.upload(1)
-    assert compiled == host.releases._modules.compiled.total()
+    assert compiled == host._modules.compiled.total()
 
 
 async def test_a_developer_has_one_place_in_the_line_before_the_compiler() -> None:

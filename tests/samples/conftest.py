@@ -44,6 +44,8 @@ class FakeHost:
         self.stored: dict[str, tuple[Any, int]] = {}
         self.orders: dict[str, Answer] = {}
         self.outcomes: dict[str, Answer] = {}
+        self.refunds: dict[tuple[str, str], int] = {}
+        self.user = "alice"
         self.config: Answer = {}
         self.now_ms = NOW_MS
         self.cashier: Callable[[Answer], None] = lambda order: order.update(status="succeeded")
@@ -76,11 +78,11 @@ class FakeHost:
     def log_write(self, level: str, message: str) -> Answer:
         return {}
 
-    def storage_get(self, key: str, scope: str) -> Answer:
+    def storage_get(self, key: str, scope: str = "user") -> Answer:
         value, version = self.stored.get(key, (None, 0))
         return {"found": version > 0, "value": value, "version": version}
 
-    def storage_put(self, key: str, scope: str, value: Any, if_version: int | None = None) -> Answer:
+    def storage_put(self, key: str, value: Any, scope: str = "user", if_version: int | None = None) -> Answer:
         version = self.stored.get(key, (None, 0))[1]
         if if_version is not None and if_version != version:
             raise Refused("version_conflict")
@@ -122,6 +124,20 @@ class FakeHost:
             raise Refused("not_found", "no such order, or not yours", order_id=order_id)
         return self.orders[order_id]
 
+    def payment_refund(self, key: str, order_id: str, out_request_no: str, amount: int, reason: str) -> Answer:
+        made = self.refunds.setdefault((order_id, out_request_no), amount)
+        if made != amount:
+            raise Refused("order_mismatch")
+        returned = sum(paid for (order, _), paid in self.refunds.items() if order == order_id)
+        return {
+            "refund_id": key, "order_id": order_id, "out_request_no": out_request_no, "status": "succeeded",
+            "amount": {"amount": amount, "currency": "CNY"}, "reason": reason, "order_refunded": returned,
+            "replayed": False,
+        }  # fmt: skip
+
+    def user_login(self) -> Answer:
+        return {"id": self.user}
+
 
 class Guest:
     """One module; every message gets a fresh instance, as hosts do by default."""
@@ -135,6 +151,7 @@ class Guest:
         self.inbox = True
         self.taken = 0
         self.memory_pages = self.drawn = 0
+        self.said = b""
 
     def raw(self, message: bytes, *, fuel: int = 50_000_000) -> bytes:
         """The bytes the guest answers; empty for none. Raises wasmtime.Trap."""
@@ -163,8 +180,7 @@ class Guest:
         return result
 
     def _place(self, exports: Any, store: wasmtime.Store, message: bytes) -> int:
-        size = exports["hostel_inbox_size"].value(store) if self.inbox else 0
-        if len(message) <= size:
+        if self.inbox and len(message) <= exports["hostel_inbox_size"].value(store):
             return int(exports["hostel_inbox"].value(store))
         pointer = exports["hostel_alloc"](store, len(message)) & 0xFFFFFFFF
         assert pointer != 0, "no room for the message"
@@ -177,6 +193,7 @@ class Guest:
             "post": self._post,
             "wait": self._wait,
             "random_get": self._random,
+            "fd_write": self._said,
         }
         return wasmtime.Func(store, item.type, functions[item.name])
 
@@ -216,6 +233,14 @@ class Guest:
         self.memory.write(self.store, self.drawn.to_bytes(size), at & 0xFFFFFFFF)
         return 0
 
+    def _said(self, descriptor: int, parts: int, count: int, written: int) -> int:
+        """What was written to standard error is kept in `said`."""
+        assert descriptor == 2
+        for at in range(parts, parts + 8 * count, 8):
+            pair = self._read(at, 8)
+            self.said += self._read(int.from_bytes(pair[:4], "little"), int.from_bytes(pair[4:], "little"))
+        return 0
+
     def _read(self, at: int, size: int) -> bytes:
         at, size = at & 0xFFFFFFFF, size & 0xFFFFFFFF
         assert at + size <= self.memory.data_len(self.store)
@@ -234,6 +259,12 @@ def samples() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where compiled modules are kept, so that the JavaScript engine is compiled once."""
+    return tmp_path_factory.mktemp("artifacts")
 
 
 @pytest.fixture(scope="session")

@@ -9,12 +9,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 from runtime.bundle import Bundle, pack
+from runtime.toolchains import Missing, ziglang
 
 ROOT = Path(__file__).resolve().parents[2]
 TUTORIAL = (ROOT / "docs/tutorial-c.md").read_text()
@@ -28,9 +28,9 @@ def block(language: str, containing: str) -> str:
 
 
 @pytest.fixture
-def greeter(samples: ModuleType, tmp_path: Path) -> Path:
-    if not samples.has_compiler() or shutil.which("sh") is None:
-        pytest.skip("ziglang is not installed")
+def greeter(tmp_path: Path) -> Path:
+    if isinstance(ziglang.find(), Missing) or shutil.which("sh") is None:
+        pytest.skip(f"ziglang is not installed: {ziglang.CURE}")
     (tmp_path / "bundle").mkdir()
     (tmp_path / "greeter.c").write_text(block("c", "static void greet"))
     (tmp_path / "bundle/manifest.json").write_text(block("json", "app_id"))

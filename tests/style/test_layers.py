@@ -11,13 +11,15 @@ from tests.style.source import SHIPPED, Source, sources
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(names.split())
     for names in (
-        "errors limits receipt statistics traceparent log wire error_response deadline sources worker_settings jail",
-        "bundle sandbox verification",
+        "errors limits receipt statistics traceparent log wire error_response deadline sources rehearsal worker_settings"
+        " jail",
+        "bundle sandbox verification javascript toolchains",
         "session settings signed_head offers",
-        "admission testing faults pushes tracing report",
+        "admission testing faults pushes tracing report examination",
         "broker executor registry modules housekeeping journal metrics state_changes event_tail",
+        "program_code",
         "outcomes backup residents developers program_operations",
-        "state releases",
+        "state releases recording",
         "calls",
         "program_calls program_changes offline",
         "assembly",
@@ -28,6 +30,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "client",
         "blocking",
         "daemon",
+        "scenarios",
+        "dev target",
         "cli",
     )
 )

@@ -25,7 +25,10 @@
 #ifndef HOSTEL_REQUEST_BYTES
 #define HOSTEL_REQUEST_BYTES 8192u /* the largest request to the host */
 #endif
-/* HOSTEL_INBOX_BYTES: optional, see section 6. HOSTEL_ARENA_BYTES: optional, see section 2. */
+#ifndef HOSTEL_INBOX_BYTES
+#define HOSTEL_INBOX_BYTES 16384u /* see section 6; 0 for none */
+#endif
+/* HOSTEL_ARENA_BYTES: optional, see section 2. */
 
 /* ---- 2. The arena: memory that lasts for one message ------------------------------------------------------------- */
 /* It begins after the program's own data and grows to the module's maximum (-Wl,--max-memory). With a libc, whose malloc
@@ -119,7 +122,7 @@ HOSTEL_SHARED_ bool hostel_sendable_(hostel_call *call) {
     if (call->request.start == NULL) return hostel_call_failed(call, "no_memory", "no room for the request");
     if (call->request.end == hostel_arena_.at) hostel_arena_.at = call->request.at;
     if (call->request.full) return hostel_call_failed(call, "request_too_large", "the request is over HOSTEL_REQUEST_BYTES");
-    if (!hostel_is_whole_(hostel_written(&call->request)))
+    if (!hostel_is_whole(hostel_written(&call->request)))
         return hostel_call_failed(call, "bad_request", "the number of parameters is not the number announced");
     return true;
 }
@@ -136,7 +139,7 @@ HOSTEL_SHARED_ bool hostel_receive_(hostel_call *call, uint8_t *room, uint32_t c
             return hostel_call_failed(call, "bad_response", "the host did not keep the response");
     }
     hostel_reader r = hostel_reader_over(room, (uint32_t)size);
-    bool whole = hostel_is_whole_(r) && hostel_read_array(&r) == 4 && hostel_read_uint(&r) == 1;
+    bool whole = hostel_is_whole(r) && hostel_read_array(&r) == 4 && hostel_read_uint(&r) == 1;
     call->msgid = (uint32_t)hostel_read_uint(&r);
     if (!whole || r.bad) return hostel_call_failed(call, "bad_response", "the host's answer is no response");
     hostel_reader error = r;
@@ -329,7 +332,7 @@ HOSTEL_SHARED_ void hostel_pass_on(hostel_reply *reply, const hostel_error *erro
 }
 
 /* ---- 6. Exports: what the host looks for -------------------------------------------------------------------------- */
-#ifdef HOSTEL_INBOX_BYTES
+#if HOSTEL_INBOX_BYTES > 0
 /* The inbox saves one crossing per message: what fits is written there without hostel_alloc. The host wants its size as
  * a global; C can only export addresses. So hostel_inbox_size is an empty mark at the very start of the data, whose
  * address is the number: link with -Wl,-z,stack-size=N (the stack lies below the data, so the data starts at N), N being
@@ -347,7 +350,7 @@ __attribute__((export_name("hostel_alloc"))) uint32_t hostel_alloc(uint32_t size
 
 /* 0 for a notification, and for bytes that are no request: the host then ends the call as a protocol violation. */
 __attribute__((export_name("hostel_handle"))) uint64_t hostel_handle(uint32_t at, uint32_t size) {
-#ifdef HOSTEL_INBOX_BYTES
+#if HOSTEL_INBOX_BYTES > 0
     if ((uintptr_t)&hostel_inbox_size != HOSTEL_INBOX_BYTES) __builtin_trap(); /* linked with another stack size */
 #endif
     hostel_arena_reset_();
@@ -355,7 +358,7 @@ __attribute__((export_name("hostel_handle"))) uint64_t hostel_handle(uint32_t at
         hostel_arena_.at = (uint8_t *)(uintptr_t)(at + size); /* the message lies there: keep it */
 
     hostel_reader r = hostel_reader_over((const void *)(uintptr_t)at, size);
-    bool whole = hostel_is_whole_(r);
+    bool whole = hostel_is_whole(r);
     uint32_t parts = hostel_read_array(&r);
     uint64_t type = hostel_read_uint(&r);
     hostel_request request = {parts == 3 && type == 2, {NULL, 0}, hostel_nothing_()};
@@ -370,7 +373,7 @@ __attribute__((export_name("hostel_handle"))) uint64_t hostel_handle(uint32_t at
     hostel_main(&request, &reply);
     if (request.notification) return 0;
     if (reply.failed) hostel_put_nil(&reply.out);
-    if (!hostel_is_whole_(hostel_written(&reply.out))) {
+    if (!hostel_is_whole(hostel_written(&reply.out))) {
         if (reply.out.full) hostel_fail(&reply, "reply_too_large", "the program's answer is over HOSTEL_REPLY_BYTES");
         else hostel_fail(&reply, "bad_reply", "the program did not write exactly one value");
         hostel_put_nil(&reply.out);

@@ -252,9 +252,10 @@ static inline double hostel_read_float(hostel_reader *r) {
     return bits.d;
 }
 
-/** Goes past one whole value, whatever it is. No recursion; deeper than HOSTEL_DEPTH is bad. */
+/** Goes past one whole value, whatever it is. No recursion; deeper than HOSTEL_DEPTH is bad, and a key that is no text. */
 HOSTEL_SHARED_ void hostel_skip(hostel_reader *r) {
     uint64_t left[HOSTEL_DEPTH + 1] = {1};
+    bool is_map[HOSTEL_DEPTH + 1] = {false};
     uint32_t depth = 0;
     for (;;) {
         while (left[depth] == 0) {
@@ -263,6 +264,10 @@ HOSTEL_SHARED_ void hostel_skip(hostel_reader *r) {
         }
         left[depth]--;
         hostel_item_ item = hostel_next_(r);
+        if (is_map[depth] && left[depth] % 2 == 1 && item.kind != HOSTEL_TEXT) {
+            r->bad = true;
+            return;
+        }
         if (item.kind != HOSTEL_ARRAY && item.kind != HOSTEL_MAP) {
             if (r->bad) return;
             continue;
@@ -271,7 +276,8 @@ HOSTEL_SHARED_ void hostel_skip(hostel_reader *r) {
             r->bad = true;
             return;
         }
-        left[depth] = item.kind == HOSTEL_MAP ? 2 * item.number : item.number;
+        is_map[depth] = item.kind == HOSTEL_MAP;
+        left[depth] = is_map[depth] ? 2 * item.number : item.number;
     }
 }
 
@@ -314,8 +320,8 @@ HOSTEL_SHARED_ void hostel_put_value(hostel_writer *w, hostel_reader r) {
     else hostel_put_copy_(w, start, (uint32_t)(r.at - start));
 }
 
-/* True if these bytes are exactly one value, such as a message. */
-static inline bool hostel_is_whole_(hostel_reader r) {
+/** True if these bytes are exactly one value, such as a message. */
+static inline bool hostel_is_whole(hostel_reader r) {
     hostel_skip(&r);
     return !r.bad && r.at == r.end;
 }

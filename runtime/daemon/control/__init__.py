@@ -74,7 +74,8 @@ async def serve_answers(
         async with trio.open_nursery() as nursery:
             server = ControlServer(settings=settings, nursery=nursery, answers=answers, begin_call=begin_call)
             nursery.start_soon(server.sweep, name="control sweep")
-            nursery.start_soon(server.flush, name="control flush")
+            trio.lowlevel.add_instrument(server)
+            stack.callback(trio.lowlevel.remove_instrument, server)
             if unix is not None:
                 server.where.append(f"unix:{settings.socket}")
                 nursery.start_soon(accept, unix, lambda connection: _admit_local(server, connection))
@@ -89,8 +90,11 @@ async def serve_one(answers: Mapping[str, Answer], connection: socket.socket) ->
     connection.setblocking(False)
     async with trio.open_nursery() as nursery:
         server = ControlServer(settings=ControlSettings(), nursery=nursery, answers=answers)
-        nursery.start_soon(server.flush)
-        await server.admit(Peer(server, connection, _PLAIN, Role.OPERATOR, "here")).run()
+        trio.lowlevel.add_instrument(server)
+        try:
+            await server.admit(Peer(server, connection, _PLAIN, Role.OPERATOR, "here")).run()
+        finally:
+            trio.lowlevel.remove_instrument(server)
         nursery.cancel_scope.cancel()
 
 

@@ -1,8 +1,8 @@
 """One connection on its socket: the thin shell around connection.py.
 
 How it reads and writes: one `recv` and one joined `send` a wake-up, tried before anything is waited for. An idle
-connection is one parked task and no buffer. Answers that come while nobody reads are sent by whoever the server wakes
-for all of them (server.py); a task for writing exists only while a client takes nothing.
+connection is one parked task and no buffer. Answers that come while nobody reads are sent by the server,
+for all of them at the end of a turn (server.py); a task for writing exists only while a client takes nothing.
 """
 
 from __future__ import annotations
@@ -121,6 +121,12 @@ class Peer:
         self._account()
         if self.unfetched > self._server.settings.outbox_bytes and self._unsent:
             self.close(_slow(self._server.settings.outbox_bytes))
+
+    def settle(self) -> bool:
+        """As `flush`, for what was woken up for. True: it woke or started somebody."""
+        was_awaited, self.dirty = self._room is not None, False
+        self.flush()
+        return was_awaited or len(self._unsent) > 0 or self.connection.closed
 
     def _send(self, data: bytes) -> None:
         if not data:

@@ -31,8 +31,9 @@ from runtime.log import logger
 _log = logger("control")
 
 
-class ControlServer:
-    """All connections of one daemon. `answers`: method → what answers it. Used from the trio thread that made it."""
+class ControlServer(trio.abc.Instrument):
+    """All connections of one daemon. `answers`: method → what answers it. Used from the trio thread that made it, as an
+    instrument of its loop."""
 
     def __init__(
         self, *, settings: ControlSettings, nursery: trio.Nursery, answers: Mapping[str, Answer],
@@ -54,7 +55,7 @@ class ControlServer:
         self._answers = answers
         self._begin_call = begin_call
         self._dirty: list[Peer] = []
-        self._flusher: trio.lowlevel.Task | None = None
+        self._token = trio.lowlevel.current_trio_token()
         self._quiet: trio.Event | None = None
 
     # ---- connections -------------------------------------------------------------------------------------------------
@@ -90,29 +91,18 @@ class ControlServer:
 
     # ---- sending -----------------------------------------------------------------------------------------------------
     def wake(self, peer: Peer) -> None:
-        """Have the flusher send what the peer is owed, once for all that is added in this turn."""
-        if peer.dirty:
-            return
-        peer.dirty = True
-        self._dirty.append(peer)
-        if self._flusher is not None:
-            task, self._flusher = self._flusher, None
-            trio.lowlevel.reschedule(task)
+        """Have sent what the peer is owed, once for all that is added in this turn."""
+        if not peer.dirty:
+            peer.dirty = True
+            self._dirty.append(peer)
 
-    async def flush(self) -> None:
-        """Sends answers that come while their connection's own task does not run, for ever."""
-        while True:
-            if not self._dirty:
-                self._flusher = trio.lowlevel.current_task()
-                await trio.lowlevel.wait_task_rescheduled(self._unpark)
+    def before_io_wait(self, timeout: float) -> None:
+        """Called by trio at the end of each turn: sends the answers that came while their connection's own task did not
+        run. The loop is about to sleep: where that woke somebody it is told to look again."""
+        if self._dirty:
             dirty, self._dirty = self._dirty, []
-            for peer in dirty:
-                peer.dirty = False
-                peer.flush()
-
-    def _unpark(self, _: Any) -> trio.lowlevel.Abort:
-        self._flusher = None
-        return trio.lowlevel.Abort.SUCCEEDED
+            if sum(peer.settle() for peer in dirty):
+                self._token.run_sync_soon(_look_again)
 
     # ---- requests ----------------------------------------------------------------------------------------------------
     def dispatch(self, peer: Peer, request: Request) -> None:
@@ -235,6 +225,10 @@ class ControlServer:
             while self.outstanding:
                 self._quiet = trio.Event()
                 await self._quiet.wait()
+
+
+def _look_again() -> None:
+    """A turn of the loop more."""
 
 
 def unknown_method(name: str) -> UsageError:

@@ -1,7 +1,7 @@
 """The application: routes, who may use them, and what every answer carries. Plain ASGI, on any server that speaks it.
 
 What lives here: the way of a request from the server to its endpoint and back. What the endpoints do is in gateway.py,
-cashier.py and people.py; bytes, connections and their limits are connection.py's.
+assets.py, cashier.py and people.py; bytes, connections and their limits are connection.py's.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runtime import sources
-from runtime.daemon.http import cashier, gateway, people
+from runtime.daemon.http import assets, cashier, gateway, people
 from runtime.daemon.http.endpoint import Ask, Endpoint, json_answer, read_body
 from runtime.daemon.http.errors import error_answer
 from runtime.daemon.http.gateway import ClientGone
@@ -30,7 +30,7 @@ from runtime.daemon.http.settings import HttpSettings
 from runtime.daemon.http.trace import Trace, trace_of
 from runtime.host import Host
 
-ENDPOINTS: Final[tuple[Endpoint, ...]] = (*gateway.ENDPOINTS, *cashier.ENDPOINTS, *people.ENDPOINTS)
+ENDPOINTS: Final[tuple[Endpoint, ...]] = (*gateway.ENDPOINTS, *assets.ENDPOINTS, *cashier.ENDPOINTS, *people.ENDPOINTS)
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _HEADERS: Final = (
     (b"cache-control", b"no-store"),
@@ -67,9 +67,8 @@ def _route(host: Host, endpoint: Endpoint) -> Route:
             session = host.front_end.session_of(_bearer(request))
             data = await request.body() if endpoint.takes_body else b""
             body = read_body(endpoint, request.headers.get("content-type", ""), data)
-            response = json_answer(
-                await endpoint.run(Ask(host=host, request=request, session=session, body=body, trace=trace))
-            )
+            answer = await endpoint.run(Ask(host=host, request=request, session=session, body=body, trace=trace))
+            response = answer if isinstance(answer, Response) else json_answer(answer)
         except Exception as error:
             if isinstance(error, ClientGone):
                 raise
@@ -77,7 +76,8 @@ def _route(host: Host, endpoint: Endpoint) -> Route:
         response.headers["traceresponse"] = trace.response(secrets.token_hex(8))
         return response
 
-    return Route(endpoint.path, respond, methods=[endpoint.method], name=endpoint.name)
+    path = endpoint.path.replace("{path}", "{path:path}")  # it has slashes
+    return Route(path, respond, methods=[endpoint.method], name=endpoint.name)
 
 
 def _bearer(request: Request) -> str:

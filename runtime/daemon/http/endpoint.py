@@ -56,8 +56,9 @@ class Endpoint:
     method: Literal["GET", "POST", "DELETE"]
     path: str
     summary: str
-    run: Callable[[Ask], Awaitable[Answer]]
-    answer: type[Answer]
+    run: Callable[[Ask], Awaitable[Answer | Response]]
+    answer: type[Answer] | None
+    """None: bytes, with a type of their own; `run` gives the response."""
     body: type[Body] | None = None
     any_object: bool = False
     """The body is a JSON object of the program's own; `Ask.body` is its bytes."""

@@ -19,6 +19,7 @@ _FAILURE: Final = {"$ref": "#/components/responses/Failure"}
 _PARAMETER: Final = re.compile(r"\{(\w+)\}")
 _DESCRIPTIONS: Final = {
     "app_id": "A program.",
+    "path": "Of a member of the bundle, as it was packed, such as pages/cart.css.",
     "method": "A method of the program, 1 to 64 characters.",
     "id": "As it was listed.",
     "scope": "A scope that consent is for, such as phone.",
@@ -84,12 +85,18 @@ def _operation(endpoint: Endpoint, by_type: dict[type, dict[str, Any]]) -> dict[
              "schema": {"type": "string"}}
             for name in _PARAMETER.findall(endpoint.path)
         ],
-        "responses": {"200": _json("The result.", by_type[endpoint.answer]), "default": _FAILURE},
+        "responses": {"200": _result(endpoint, by_type), "default": _FAILURE},
     }  # fmt: skip
     if endpoint.takes_body:
         schema = {"type": "object"} if endpoint.body is None else by_type[endpoint.body]
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     return operation
+
+
+def _result(endpoint: Endpoint, by_type: dict[type, dict[str, Any]]) -> dict[str, Any]:
+    if endpoint.answer is not None:
+        return _json("The result.", by_type[endpoint.answer])
+    return {"description": "The bytes, by their type.", "content": {"*/*": {}}}
 
 
 def _operators() -> dict[str, dict[str, Any]]:

@@ -6,6 +6,7 @@
  *   3. payment.request: the user decides in the host's cashier;
  *   4. settle: if payment.query says succeeded, the record becomes paid (only one call wins that), then the cart is
  *      emptied. order.show and orders.list settle too, so a payment whose call was cut off is found later.
+ * What was missing from a delivery is paid back in refunds.h.
  */
 #ifndef ORDER_H
 #define ORDER_H
@@ -213,31 +214,6 @@ static void checkout(hostel_reply *reply, hostel_reader params) {
     hostel_reader settled = order_settle(&stored, &p, reply);
     if (hostel_is(p.status, "succeeded") || hostel_is(p.status, "confirming")) order_answer(reply, &p, settled);
     else checkout_declined(reply, &p);
-}
-
-/* order.show {order_id}: the host says what it is worth; an id that is not this user's is the host's not_found. */
-static void order_show(hostel_reply *reply, hostel_reader params) {
-    hostel_call call;
-    hostel_stored stored;
-    hostel_text order_id;
-    payment p;
-    if (!hostel_text_between(hostel_find(params, "order_id"), 1, ORDER_ID_BYTES, &order_id)) {
-        hostel_fail(reply, "invalid_params", "order_id: the order_id that checkout or orders.list gave");
-        return;
-    }
-    if (!hostel_payment_query(&call, order_id)) {
-        hostel_pass_on(reply, &call.error);
-        return;
-    }
-    if (!payment_read(call.result, &p)) {
-        hostel_fail(reply, "bad_response", "payment.query gave no order");
-        return;
-    }
-    if (!hostel_storage_get(&call, "user", text_joined("order/", p.number), &stored)) {
-        hostel_pass_on(reply, &call.error);
-        return;
-    }
-    order_answer(reply, &p, order_settle(&stored, &p, reply));
 }
 
 /* One line of orders.list. Asks for the payment only where the record is still unpaid. False: not to be listed. */

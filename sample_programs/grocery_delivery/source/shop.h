@@ -6,7 +6,7 @@
 #ifndef SHOP_H
 #define SHOP_H
 
-#include "hostel.h"
+#include "hostel_api.h"
 
 #define CURRENCY "CNY"
 #define CATALOGUE_MOST 100
@@ -21,7 +21,7 @@ typedef struct {
 
 static struct {
     int64_t now_ms, delivery_fee, free_delivery_from, utc_offset_minutes;
-    hostel_text name;
+    hostel_text name, staff_code;
     uint32_t size;
     shop_item items[CATALOGUE_MOST];
 } shop;
@@ -140,6 +140,8 @@ static bool shop_open(hostel_reply *reply) {
     shop.utc_offset_minutes = 8 * 60; /* China has one time and no summer time */
     shop.name = hostel_text_of("鲜到家买菜");
     (void)hostel_text_between(hostel_find(config, "shop"), 1, NAME_BYTES, &shop.name);
+    shop.staff_code.size = 0; /* without one nobody is a packer */
+    (void)hostel_text_between(hostel_find(config, "staff_code"), 8, 64, &shop.staff_code);
     if (!hostel_int_between(hostel_find(call.result, "time_ms"), 0, 9999999999999, &shop.now_ms))
         return refuse(reply, "no_time", "session.info did not tell the time");
     if (!shop_setting(config, "delivery_fee", 0, PRICE_MOST, &shop.delivery_fee, reply) ||

@@ -41,7 +41,7 @@ READS: dict[str, Callable[[Transaction], object]] = {
     "uploads of a developer": lambda tx: uploads._check_counts(tx, "ann", 10, 10),
     "a developer by name or id": lambda tx: find_developer(tx),
     "developers": lambda tx: developers.listed(tx, "", 10),
-    "what releases are made of": lambda tx: contents.drop_unused(tx, bytes(32), bytes(32)),
+    "what releases are made of": lambda tx: contents.drop_unused(tx, (bytes(32), bytes(32), bytes(32))),
     "programs with events that are due": lambda tx: delivery.programs_due(tx, "", 10),
     "events of a program": lambda tx: program._erase_events(tx, "app", 10, program.START),
 }

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from host_api.session import API_LEVEL
 from runtime.bundle.manifest import CURES, MANIFEST_BYTES_MAX, Manifest, Text, parse_manifest
 from runtime.errors import ManifestError
 from runtime.limits import Limits, specs
@@ -28,7 +29,7 @@ def refusal(data: bytes) -> ManifestError:
 def test_every_field_is_read(good: Make) -> None:
     read = json.loads(msgspec.json.encode(parse_manifest(json.dumps(good()).encode())))
     permissions = [{"required": True, "constraints": {}, **told} for told in good()["req_permissions"]]
-    assert read == good(req_permissions=permissions)
+    assert read == good(req_permissions=permissions, program={**good()["program"], "script": ""})
 
 
 def test_what_may_be_left_out() -> None:
@@ -145,8 +146,13 @@ TABLE: list[tuple[str, Any, str, str]] = [
      "$.notices[0].text", "has other placeholders in one language than in another"),
     ("program", GONE, "$.program", 'is missing; write {"module"'),
     ("program", "program.wasm", "$.program", "got str"),
-    ("program.module", GONE, "$.program.module", "is missing"),
-    ("program.module", "", "$.program.module", "length >= 1"),
+    ("program.module", GONE, "$.program", 'names neither a module nor a script; write {"module": "program.wasm"}, or'),
+    ("program.module", "", "$.program", "names neither a module nor a script"),
+    ("program.module", None, "$.program.module", "got null"),
+    ("program.module", "main.js", "$.program", "'main.js' looks like a script"),
+    ("program.script", "main.js", "$.program", "names both a module and a script"),
+    ("program", {"script": "main.ts"}, "$.program.script", "'main.ts' does not end in .js"),
+    ("program", {"script": 1}, "$.program.script", "got int"),
     ("program.modul", "a", "$.program", "did you mean module?"),
     ("program.events", "yes", "$.program.events", "expected bool, got str; write true if hostel_handle"),
     ("program.event", True, "$.program", "did you mean events?"),
@@ -189,13 +195,9 @@ def test_field_refused(good: Make, place: str, value: Any, path: str, words: str
 
 
 UNSUPPORTED: dict[str, tuple[dict[str, Any], str, str]] = {
-    "script": (
-        {"program": {"script": "main.js"}}, "$.program.script",
-        "script is not supported by this host (api level 1)",
-    ),
     "api_level": (
-        {"platform_version": {"min_code": 2}}, "$.platform_version.min_code",
-        "api level 2 is not supported by this host (api level 1)",
+        {"platform_version": {"min_code": API_LEVEL + 1}}, "$.platform_version.min_code",
+        f"api level {API_LEVEL + 1} is not supported by this host (api level {API_LEVEL})",
     ),
 }  # fmt: skip
 

@@ -41,6 +41,18 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def shared_cache(home: Path, compiled: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Of compiled modules, the same for all tests that ask for it: the JavaScript engine is compiled once."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(compiled))
+    return compiled
+
+
 @pytest.fixture
 def cli(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
     """Runs a command; `stdin` is what it may read."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from host_api import reference
+from host_api.bindings import LANGUAGES
 from tests.runtime.cli.conftest import Cli
 
 DOCUMENT = reference.load()
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_the_schema_is_the_shipped_file(cli: Cli) -> None:
@@ -51,3 +55,16 @@ def test_a_page_shows_bounds_defaults_and_cures(cli: Cli) -> None:
 def test_an_unknown_method_is_refused_with_the_nearest(cli: Cli, name: str, hint: str) -> None:
     said = cli("api", "show", name)
     assert said.code == 2 and hint in said.err and said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_the_bindings_are_the_sdks_file(cli: Cli, lang: str) -> None:
+    said = cli("api", "bindings", "--lang", lang)
+    assert (said.code, said.err) == (0, "")
+    assert said.out == (ROOT / LANGUAGES[lang].path).read_text(encoding="utf-8")
+    assert cli("api", "bindings", "--lang", lang, "--json").json == {"lang": lang, "text": said.out}
+
+
+def test_a_language_without_bindings_is_refused_with_those_there_are(cli: Cli) -> None:
+    said = cli("api", "bindings", "--lang", "cobol")
+    assert said.code == 2 and "there are c, " in said.err

@@ -55,9 +55,10 @@ def test_every_operation_of_a_host_is_a_method_of_the_protocol() -> None:
 UNREACHABLE: set[str] = {
     "now_us", "survey", "follow_logs", "follow_receipts", "follow_events", "event_tail", "drain", "record_settings",
     "record_steering", "change_settings", "denials", "compiled", "begin_call",
+    "asset",
 }  # fmt: skip
 """Of `Host`, by another name or not for clients: `ping`, `verify`, `logs`, `receipts.tail`, `events.tail`,
-`host.drain`, `call`; the
+`host.drain`, `call`, over HTTP; the
 daemon's own."""
 
 

@@ -17,9 +17,10 @@ from runtime.broker import Broker, BrokerCall
 from runtime.errors import Ending
 from runtime.executor import frames
 from runtime.executor.flight import Flight
+from runtime.executor.held_modules import WorkerModule
 from runtime.executor.job import Job, Outcome
 from runtime.executor.outbox import Outbox
-from runtime.executor.worker_link import WorkerLink, WorkerModule
+from runtime.executor.worker_link import WorkerLink
 from runtime.limits import MIB, Limits
 from runtime.sandbox.checks import ModuleFacts
 from runtime.session import Holdings
@@ -74,7 +75,7 @@ class Peer:
             group="g", slots=8, loaded_bytes=MIB, nursery=nursery, now_us=lambda: 0, new_id=self.ids,
             ended=self.left.append,
         )  # fmt: skip
-        self.link.outbox = Outbox(ours, nursery)
+        self.link.connect(Outbox(ours, nursery))
         self._splitter = frames.Splitter(lambda kind, number: 1 << 30)
 
     async def _wait(self, session: Session, params: Nothing) -> Empty:
@@ -136,7 +137,7 @@ def log(flight: Flight, text: bytes, stream: int = 1) -> bytes:
 def done(flight: Flight, ending: Ending = Ending.COMPLETED, rest: bytes | None = None, **numbers: int) -> bytes:
     if rest is None:
         rest = b"" if ending is Ending.COMPLETED else json.dumps(["it ended", {"n": 1}]).encode()
-    told = {"cpu_us": 20, "memory": 1, "taken": 0, "refused": 0, "denials": 0, "unclaimed": 0, "dropped": 0, **numbers}
+    told = {"cpu_us": 20, "fuel": 0, "memory": 1, "taken": 0, "refused": 0, "denials": 0, "unclaimed": 0, "dropped": 0, **numbers}
     head = frames.DONE_HEAD.pack(frames.ENDING_INDEX[ending], told.pop("flags", 0), *told.values())
     return frames.frame(frames.DONE, flight.number, head + rest)
 

@@ -15,7 +15,8 @@ from runtime.errors import Ending
 from runtime.executor import frames
 from runtime.executor.flight import REFUSED_MOST, Flight
 from runtime.executor.frames import Violation, frame
-from runtime.executor.worker_link import BACKLOG_MOST, FRAMES_AT_ONCE, WorkerModule
+from runtime.executor.held_modules import WorkerModule
+from runtime.executor.worker_link import BACKLOG_MOST, FRAMES_AT_ONCE
 from tests.runtime.executor.links import ASK, FACTS, LIMITS, POSTING, WAIT, done, log, opened_peer, request
 
 Bad = Callable[[Flight], bytes]
@@ -121,13 +122,21 @@ def test_random_frames_end_in_outcomes_or_a_violation(stream: list[bytes]) -> No
 async def test_what_it_claims_to_have_used_stays_inside_the_calls_own_limits() -> None:
     async with opened_peer() as peer:
         flight = peer.call()
-        most = dict.fromkeys(("cpu_us", "memory", "taken", "unclaimed", "dropped", "denials"), 2**32 - 1)
+        most = dict.fromkeys(("cpu_us", "fuel", "memory", "taken", "unclaimed", "dropped", "denials"), 2**32 - 1)
         peer.link.receive(done(flight, **most))
         usage, limits = flight.usage, LIMITS
         assert usage.cpu_us < 10 * limits.cpu_us
         assert usage.memory_bytes_peak == limits.memory_bytes
+        assert usage.fuel == 0
         assert (usage.response_bytes, usage.unclaimed, usage.dropped, usage.denials) == (0, 0, 0, 0)
         assert (usage.host_calls, usage.request_bytes) == (0, 0)
+
+
+async def test_an_end_of_fuel_where_none_is_counted_is_a_violation() -> None:
+    async with opened_peer() as peer:
+        flight = peer.call()
+        with pytest.raises(Violation, match="fuel"):
+            peer.link.receive(done(flight, Ending.FUEL_EXHAUSTED))
 
 
 async def test_its_texts_are_made_printable() -> None:

@@ -8,7 +8,7 @@ import trio
 from runtime import wire
 from runtime.errors import Ending
 from runtime.executor import frames
-from runtime.executor.worker_link import WorkerModule
+from runtime.executor.held_modules import WorkerModule
 from runtime.limits import KIB
 from tests.runtime.executor.links import ASK, FACTS, LIMITS, POSTING, WAIT, done, log, opened_peer, request
 

@@ -192,7 +192,7 @@ def test_another_key_or_another_engine_finds_nothing(tmp_path: Path) -> None:
 
 def test_facts_of_another_release_are_a_miss(tmp_path: Path) -> None:
     kept = cache(tmp_path / "a")
-    kept._seal(SHA, msgspec.json.encode({"sha256": SHA}), b"code")
+    kept._seal(kept._name(SHA, False), msgspec.json.encode({"sha256": SHA}), b"code")
     assert kept.get(SHA) is None
     assert list((tmp_path / "a").iterdir()) == []
 

@@ -19,6 +19,7 @@ from runtime.bundle.refusal import over_limit, refused, shown
 from runtime.bundle.signature import encode_block
 from runtime.bundle.signing_key import SigningKey
 from runtime.bundle.zip_format import CONTENT_BYTES_MAX, MEMBER_BYTES_MAX, MEMBERS_MAX
+from runtime.errors import UsageError
 
 LeftOut = Callable[[str, str], None]
 """Called with a path inside the folder and why it is not in the bundle."""
@@ -35,6 +36,17 @@ def pack(folder: Path | str, *, on_left_out: LeftOut | None = None) -> bytes:
         BundleError: as `Bundle.from_bytes` on the result, or the folder holds what cannot be packed.
     """
     return pack_contents(_collect(Path(folder), on_left_out))
+
+
+def bundle_folder(folder: Path) -> Path:
+    """Where a bundle's files lie: in `bundle` of a project's folder, or in the folder itself. Raises UsageError."""
+    for place in (folder / "bundle", folder):
+        if (place / "manifest.json").is_file():
+            return place
+    raise UsageError(
+        f"{shown(str(folder))} is no project and no bundle's folder: no manifest.json lies there, or in its folder"
+        " bundle; hostel new NAME --lang LANGUAGE makes a project"
+    )
 
 
 def pack_contents(contents: Mapping[str, bytes]) -> bytes:

@@ -1,0 +1,72 @@
+"""What a sandbox asks of whoever runs it: answers to its requests, the call's deadline, and the event loop.
+
+What lives here: protocols only. The broker's record of a call is the host side in process (broker.py), frames to it in
+a worker (executor/remote_host.py).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Awaitable
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import trio
+
+from host_api.errors import ApiError
+
+
+class Deadline(Protocol):
+    """The call's wall deadline; it may stand still (runtime.deadline.Deadline)."""
+
+    def expired(self) -> bool: ...
+    def scope(self) -> AbstractContextManager[object, bool]:
+        """Cancels what is awaited inside it when the deadline passes."""
+        ...
+
+
+class Elsewhere(Awaitable["bytes | None"]):
+    """A request that another process answers; awaiting it gives the response. It needs no scope of the deadline: when
+    that passes, it ends by itself, with Over."""
+
+    @abstractmethod
+    def accepted(self) -> Awaitable[bytes | Elsewhere | None]:
+        """What `HostSide.answer` would have given here: the response if there is one at once, else itself, which is
+        then to be awaited in a scope like everything else."""
+
+
+class HostSide(Protocol):
+    """The other end of a guest's requests: the broker's record of this call."""
+
+    @property
+    def deadline(self) -> Deadline: ...
+    def answer(self, request: bytes) -> bytes | Awaitable[bytes | None] | None:
+        """The response; None for a notification. Raises MalformedMessage if the bytes are no request."""
+        ...
+
+    def refuse(self, request: bytes, error: ApiError) -> bytes | None:
+        """The response that says no, for a request that never reaches the broker. `request` may be its first bytes
+        only."""
+        ...
+
+    def log(self, stream: int, data: bytes) -> None: ...
+    def hold(self, size: int) -> bool:
+        """Room for a response kept for the guest; False when its program holds too much already."""
+        ...
+
+    def release(self, size: int) -> None: ...
+
+
+class Loop:
+    """The event loop, as a sandbox uses it: from a task. Where its coroutine is taken on by hand (executor/strand.py)
+    another one stands here."""
+
+    async def enter(self) -> None:
+        """To be awaited before a wait for anything but an answer from elsewhere."""
+
+    async def next_pass(self) -> None:
+        """Lets everybody else go on first."""
+        await trio.lowlevel.checkpoint()
+
+
+IN_TASK = Loop()

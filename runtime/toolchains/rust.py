@@ -1,0 +1,121 @@
+"""Rust: two crates, the SDK and the program, compiled by a `rustc` that has the standard library of WebAssembly.
+
+What lives here: which compiler and linker are taken, and their flags. No cargo: a program has no other dependency.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from runtime.toolchains.process import MODULE, compiled
+from runtime.toolchains.toolchain import BuildError, Built, Found, Missing
+
+TARGET: Final = "wasm32-unknown-unknown"
+EXACT: Final = ("rustc 1.63.0", "Debian LLD 14.0.6")
+"""Debian 12's own, in the very words: another build of the same version has other bytes."""
+CURE: Final = (
+    f"rustup target add {TARGET}; or on Debian: "
+    "apt-get install --no-install-recommends rustc libstd-rust-dev-wasm32 lld-14"
+)
+LINKERS: Final = ("wasm-ld-14", "wasm-ld")
+"""Where the compiler has none of its own."""
+STACK_BYTES: Final = 65_536
+LIBRARY: Final = "libhostel.rlib"
+SECONDS_MOST: Final = 0.4
+"""For one question: `find` asks a few."""
+FLAGS: Final = (
+    "--edition=2021", f"--target={TARGET}", "-Copt-level=z", "-Cpanic=abort", "-Ccodegen-units=1",
+    "-Ctarget-feature=+bulk-memory",
+)  # fmt: skip
+LIBRARY_FLAGS: Final = ("--crate-type=rlib", "--crate-name=hostel", "-Clinker-plugin-lto")
+PROGRAM_FLAGS: Final = (
+    "--crate-type=cdylib", "--crate-name=program", "-Clto=fat", "-Cstrip=symbols",
+    f"-Clink-arg=-zstack-size={STACK_BYTES}",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tools:
+    """A compiler that can do it."""
+
+    rustc: str
+    version: str
+    linker: str | None
+    """None: its own."""
+
+
+class Rust:
+    """As `Toolchain`. The compiler is `$RUSTC`, else the one on the path, else Debian's."""
+
+    language = "rust"
+    main = "source/main.rs"
+    sdk = "rust"
+
+    def find(self) -> Found | Missing:
+        tools = _tools()
+        if tools is None:
+            return Missing(name=f"rustc with {TARGET}", cure=CURE)
+        linked_by = _answer(tools.linker, "--version") if tools.linker else ""
+        return Found(name=tools.version, exact=(tools.version, linked_by) == EXACT)
+
+    def build(self, project: Path, sdk: Path, root: Path) -> Built:
+        tools = _tools()
+        if tools is None:
+            raise BuildError(f"no rustc that can make WebAssembly: {CURE}")
+        folder, library = project.relative_to(root).as_posix(), sdk.relative_to(root).as_posix()
+        # What file!() and a panic say is the same wherever project and SDK lie.
+        places = [f"--remap-path-prefix={library}=hostel"]
+        places += [] if folder == "." else [f"--remap-path-prefix={folder}/source=source"]
+        common = [tools.rustc, *FLAGS, *places]
+        first = [*common, *LIBRARY_FLAGS, "-o", MODULE, f"{library}/lib.rs"]
+        second = [*common, *PROGRAM_FLAGS, *([f"-Clinker={tools.linker}"] if tools.linker else [])]
+        source = (project / self.main).relative_to(root).as_posix()
+        with tempfile.TemporaryDirectory() as out:
+            made = Path(out) / LIBRARY
+            made.write_bytes(compiled(first, f"{library}/lib.rs", root))
+            rest = ("-o", MODULE, source)
+            module = compiled([*second, f"--extern=hostel={made}", *rest], source, root)
+        shown = [LIBRARY if part == MODULE else part for part in first]
+        return Built(
+            module=module,
+            compiler=tools.version,
+            command=[*shown, "&&", *second, f"--extern=hostel={LIBRARY}", *rest],
+        )
+
+
+def _tools() -> _Tools | None:
+    """The first compiler that has the target's library and a linker."""
+    for rustc in _compilers():
+        folder = Path(_answer(rustc, "--print=sysroot") or "/dev/null") / "lib/rustlib"
+        if not (folder / TARGET / "lib").is_dir():
+            continue
+        own = any(folder.glob("*/bin/rust-lld"))
+        linker = next((name for name in LINKERS if shutil.which(name)), None)
+        if own or linker:
+            return _Tools(rustc=rustc, version=_answer(rustc, "--version"), linker=None if own else linker)
+    return None
+
+
+def _compilers() -> Iterator[str]:
+    if chosen := os.environ.get("RUSTC"):
+        yield chosen
+    else:
+        yield from ("rustc", "/usr/bin/rustc")
+
+
+def _answer(program: str, question: str) -> str:
+    """The line that a program says to that; "" where it cannot be asked."""
+    try:
+        done = subprocess.run(
+            [program, question], stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=SECONDS_MOST
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.decode("utf-8", "replace").strip() if done.returncode == 0 else ""
