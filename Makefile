@@ -4,6 +4,7 @@
 #   make samples  build the sample programs anew      make bench   every promise, measured
 #   make compat   the core of the suite against each supported wasmtime; compat-48 for one
 #   make soak     the long forms of the tests         make clean   removes what the targets made
+#   make conformance  judges this host by the suite   make mutants breaks this host, and sees which case notices
 
 PYTHON ?= python3
 PIP = -m pip --disable-pip-version-check --quiet
@@ -15,7 +16,7 @@ HOSTILE := abi cancellation cpu_clock cycles endings limits_of_a_call limits_of_
            program_calls properties scripted
 CORE := tests/runtime/sandbox tests/runtime/abi tests/integration $(HOSTILE:%=tests/hostile/test_%.py)
 
-.PHONY: demo test lint bench samples compat soak clean
+.PHONY: demo test lint bench samples compat soak conformance mutants clean
 .PRECIOUS: .venv-wasmtime-%/.ready
 
 demo: $(VENV)/.ready
@@ -37,6 +38,12 @@ samples: $(VENV)/.samples
 
 soak: $(VENV)/.test
 	HOSTEL_LONG=1 $(RUN) -m pytest --quiet
+
+conformance: $(VENV)/.ready
+	$(RUN) -m runtime.cli conformance
+
+mutants: $(VENV)/.test
+	$(RUN) tests/mutation/protocol.py --generated
 
 compat: $(WASMTIMES:%=compat-%)
 

@@ -19,6 +19,7 @@ from benchmarks import (
     first_call,
     host_calls,
     in_process,
+    javascript,
     kill,
     many_programs,
     payments,
@@ -34,6 +35,7 @@ Subject = Callable[[Scale], Awaitable[list[Row]]]
 SUBJECTS: Mapping[str, Subject] = {
     "in_process": in_process.rows,
     "host_calls": host_calls.rows,
+    "javascript": javascript.rows,
     "first_call": first_call.rows,
     "busy_thread": busy_thread.rows,
     "many_programs": many_programs.rows,

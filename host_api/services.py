@@ -175,10 +175,8 @@ def build(
         ProgramService(programs=programs, clock=clock),
     )
     bound = {bound.method.name: bound for service in answering for bound in service.bound()}
-    if outside.faults is not None:
-        bound = {name: outside.faults.around(one) for name, one in bound.items()}
     return Services(
-        bound=bound,
+        bound=bound if outside.faults is None else {name: outside.faults.around(one) for name, one in bound.items()},
         payments=payments,
         users=users,
         consents=consents,

@@ -116,9 +116,7 @@ async def open_parts(
             nursery.start_soon(code.warm_up, name="script engine")
         if journal is not None and journal.writes:
             nursery.start_soon(journal.run, name="journal")
-        metrics = _observe(calls, journal, settings)
-        if recorder is not None:
-            calls.observers.append(recorder.ended)
+        metrics = _observe(calls, journal, settings, recorder)
         pushes = Pushes(
             store=store, push=_push(calls, outside), takes=records.takes_events, new_incident=new_id,
             rehearsed=rehearsal is not None,
@@ -194,7 +192,9 @@ def _make_calls(
     return registry, calls
 
 
-def _observe(calls: Calls, journal: Journal | None, settings: HostSettings) -> Metrics | None:
+def _observe(
+    calls: Calls, journal: Journal | None, settings: HostSettings, recorder: Recorder | None
+) -> Metrics | None:
     """Who is told of each call that ended."""
     if journal is not None and journal.writes:
         calls.observers.append(journal.receipt)
@@ -204,6 +204,8 @@ def _observe(calls: Calls, journal: Journal | None, settings: HostSettings) -> M
     metrics = None if settings.metrics is None else Metrics(label_programs=settings.metrics.programs)
     if metrics is not None:
         calls.observers.append(metrics.ended)
+    if recorder is not None:
+        calls.observers.append(recorder.ended)
     return metrics
 
 

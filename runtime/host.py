@@ -192,7 +192,7 @@ class Host(HostOperations):
         gone = granted(capabilities)
         program.take_away(gone)
         app_id, names = program.app_id, [grant.capability for grant in gone]
-        await self._changes.change(app_id, lambda tx: steps.take_away(tx, app_id, names))
+        await self._changes.change(app_id, lambda tx: steps.take_away(tx, app_id, names), tells=True)
         await self._changes.end_what_needs(app_id, gone)
 
     # ---- calls -------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import trio
 
 from runtime.errors import ModuleError
-from runtime.javascript import Engine
+from runtime.javascript import Interpreter
 from runtime.limits import CompileLimits, Limits, ModuleCaps, specs
 from runtime.offers import growth_bytes
 from runtime.sandbox.artifacts import ArtifactCache, Compiled
@@ -82,7 +82,7 @@ class Modules:
         key = sha256 + METERED if metered else sha256
         while (under_way := self._under_way.get(key)) is not None:  # one compilation for all who want it
             await under_way.wait()
-        if found := self._loaded.get(key):
+        if (found := self._loaded.get(key)) and found.facts.sha256 == sha256:  # not the script of that hash
             self._check(found.facts, limits)
             return found.module, found.facts
         if compiled := self._cache.get(sha256, metered=metered):
@@ -101,7 +101,7 @@ class Modules:
             over.set()
 
     async def script(
-        self, sha256: str, limits: Limits, engine: Engine, image: Callable[[], bytes]
+        self, sha256: str, limits: Limits, engine: Interpreter, image: Callable[[], bytes]
     ) -> tuple[Any, ModuleFacts]:
         """The script image of that hash on an engine that is loaded once for all scripts: as `get`, with the engine's
         facts. `image` is asked where the script is not in memory."""

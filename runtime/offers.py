@@ -76,7 +76,8 @@ def requested(bundle: Bundle) -> Grants:
     try:
         return parse_grants({p.name: dict(p.constraints) for p in bundle.manifest.req_permissions})
     except GrantError as error:
-        raise UsageError(f"manifest.json: $.req_permissions: {error}", code="manifest_invalid") from None
+        message, details = f"manifest.json: $.req_permissions: {error}", {"path": "$.req_permissions"}
+        raise UsageError(message, code="manifest_invalid", details=details) from None
 
 
 # ---- what the operator gives -----------------------------------------------------------------------------------------

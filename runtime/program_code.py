@@ -19,7 +19,7 @@ from host_api.releases.transitions import RegistryRefused
 from host_api.store.protocol import Store, Transaction
 from runtime.bundle import Bundle
 from runtime.errors import HostelError, NotInstalled, ScriptError
-from runtime.javascript import Engine, shipped_engine
+from runtime.javascript import Interpreter, shipped_engine
 from runtime.limits import Limits
 from runtime.modules import Modules
 from runtime.offers import CheckedCode
@@ -41,7 +41,9 @@ class Code(Protocol):
 class ProgramCode:
     """The code of one host's programs. Used from the trio thread."""
 
-    def __init__(self, modules: Modules, try_script: TryScript, store: Store, engine: Engine | None = None) -> None:
+    def __init__(
+        self, modules: Modules, try_script: TryScript, store: Store, engine: Interpreter | None = None
+    ) -> None:
         """`engine`: in the place of the one that is shipped."""
         self.loaded: Final = modules.loaded
         """The code of that hash (a script's, else a module's) if it is in memory: a look-up, for every call."""
@@ -49,7 +51,7 @@ class ProgramCode:
         self._verdicts: OrderedDict[tuple[str, Limits], ScriptError | None] = OrderedDict()
 
     @property
-    def engine(self) -> Engine:
+    def engine(self) -> Interpreter:
         """What scripts run on."""
         return self._engine or shipped_engine()
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runtime.errors import UsageError
-from runtime.javascript import Engine
+from runtime.javascript import Interpreter
 from runtime.limits import KIB, MIB, CompileLimits, DeveloperLimits, Limits, ModuleCaps
 from runtime.worker_settings import WorkerSettings
 
@@ -84,7 +84,7 @@ class HostSettings:
     the log sink alone."""
     metrics: MetricsSettings | None = None
     """None: nothing is counted, which spares each call 2 µs."""
-    engine: Engine | None = None
+    engine: Interpreter | None = None
     """What programs that are scripts run on; None: the engine that is shipped."""
     cache_dir: Path | None = None
     """Where compiled modules are kept between runs (in `artifacts`, with their key in `keys`, both made with the first

@@ -58,15 +58,16 @@ class StateChanges:
         except RegistryRefused as error:
             raise told(error) from None
 
-    async def change(self, app_id: str, job: Callable[[Transaction], T]) -> T:
+    async def change(self, app_id: str, job: Callable[[Transaction], T], *, tells: bool = False) -> T:
         """Changes one program: durable, then in force for every call that begins after; what its full release was
-        granted before and is not now is gone, with what needed it. Raises as `write`, and `other_developer`."""
+        granted before and is not now is gone, with what needed it. `tells`: the job records that itself. Raises as
+        `write`, and `other_developer`."""
 
         def whole(tx: Transaction) -> tuple[T, Grants, int]:
             before, held = records.find_program(tx, app_id), records.held(tx, app_id)
             result = job(tx)
             gone = held.without(records.held(tx, app_id))
-            if tuple(gone):
+            if tuple(gone) and not tells:
                 names = ",".join(grant.capability for grant in gone)
                 audit.record(tx, "grant.revoked", app_id=app_id, capabilities=names)
             came = (records.find_program(tx, app_id) is not None) - (before is not None)

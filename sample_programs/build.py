@@ -4,7 +4,7 @@ A program is a folder with a main source of a language in runtime/toolchains, or
 `bundle/program.wasm`, ready for `hostel pack`. Built modules are kept in the repository, so that nobody needs a
 compiler to run them; beside each lies `program.sources.json` with the compiler, the command and the SHA-256 of every
 source and of the module. The same sources give the same bytes in any folder (tests/samples holds both to it). A script
-needs no building: of JavaScript only the engine is built, by its own runtime/javascript/engine/build.py.
+needs no building: of JavaScript only the engine is built, by build_engine.py.
 
 What must not live here: a compiler's flags, packing, running, anything a host does.
 """
@@ -28,7 +28,7 @@ from runtime.toolchains import TOOLCHAINS, BuildError, Built, Found, Toolchain  
 RECORD: Final = "program.sources.json"
 WAT: Final = "source/main.wat"
 ENGINE: Final = "javascript engine"
-ENGINE_BUILD: Final = "runtime/javascript/engine/build.py"
+ENGINE_BUILD: Final = "sample_programs/build_engine.py"
 
 
 class ToolchainAbsent(BuildError):

@@ -178,16 +178,24 @@ def _putter(struct: Struct) -> Iterator[str]:
     """A function that writes one that a method takes."""
     name = _type_name(struct.name)
     yield f"HOSTEL_SHARED_ void {name}_put_(hostel_writer *w, const {name} *from) {{"
-    yield f"    hostel_put_map(w, {_count(struct.fields, params=False)});"
+    if any(_given(field, params=False) for field in struct.fields):
+        raise ValueError(f"{struct.name}: C has no spelling yet for a struct of params with a field that may lack")
+    yield f"    hostel_put_map(w, {len(struct.fields)});"
     for field in struct.fields:
         yield from _put(field, params=False)
     yield "}"
 
 
-def _count(fields: tuple[Field, ...], *, params: bool) -> str:
-    conditions = [_given(field, params=params) for field in fields]
-    optional = (f"({condition} ? 1u : 0u)" for condition in conditions if condition)
-    return " + ".join([str(conditions.count("")), *optional])
+def _begin(method: Method) -> Iterator[str]:
+    """Begins the request with as many params as there will be."""
+    conditions = [_given(field, params=True) for field in method.params.fields]
+    begin = f'hostel_begin(call, "{method.name}", '
+    if not any(conditions):
+        yield f"    {'hostel_writer *w = ' if conditions else '(void)'}{begin}{len(conditions)});"
+        return
+    yield f"    uint32_t count = {conditions.count('')};"
+    yield from (f"    count += {condition};" for condition in conditions if condition)
+    yield f"    hostel_writer *w = {begin}count);"
 
 
 def _given(field: Field, *, params: bool) -> str:
@@ -281,9 +289,11 @@ def _method(method: Method) -> Iterator[str]:
     gives = f", {_type_name(method.result.name)} *into" if method.result.fields else ""
     needs = f" Capability: {method.capability}." if method.capability else ""
     yield from _comment(f"{method.name}: {method.summary}{needs} Errors: {', '.join(method.errors)}.", "", "/**")
-    yield f"HOSTEL_SHARED_ bool hostel_api_{method.name.replace('.', '_')}(hostel_call *call{takes}{gives}) {{"
-    begin = f'hostel_begin(call, "{method.name}", {_count(method.params.fields, params=True)});'
-    yield f"    {'hostel_writer *w = ' if takes else '(void)'}{begin}"
+    head = f"HOSTEL_SHARED_ bool hostel_api_{method.name.replace('.', '_')}(hostel_call *call"
+    yield f"{head}{takes}{gives}) {{" if len(head + takes + gives) < _COLUMNS - 2 else f"{head}{takes},"
+    if len(head + takes + gives) >= _COLUMNS - 2:
+        yield f"{' ' * (head.index('(') + 1)}{gives.removeprefix(', ')}) {{"
+    yield from _begin(method)
     for field in method.params.fields:
         yield from _put(field, params=True)
     if gives:

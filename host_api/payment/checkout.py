@@ -55,8 +55,8 @@ class Checkout:
     async def request(self, session: Session, params: RequestParams) -> OrderResult:
         """Opens the cashier, or joins the prompt that is open for this very order (a request sent again).
 
-        Raises ApiError as Desk.ask: between RATE_LIMITED and CASHIER_BUSY stand NOT_FOUND, GRANT_CONSTRAINT and what
-        orders.refusal says.
+        Raises ApiError as Desk.ask, which looks for GRANT_CONSTRAINT, LIMIT_EXCEEDED, NOT_FOUND and what orders.refusal
+        says.
         Cancelled while it waits, it withdraws the prompt, unless another call waits too or the user has answered.
         """
         order_id = params.order_id

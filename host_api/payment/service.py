@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
+from host_api import audit
 from host_api.contract import Bound, Codec, Method, Result, Session, acting_user
 from host_api.errors import ApiError, ErrorCode
 from host_api.idempotency import KeyedRequest, fingerprint, once
@@ -68,7 +69,12 @@ class PaymentService:
 
     async def set_fee_terms(self, app_id: str, terms: FeeTerms) -> None:
         """The operator's: what the program's payee pays from the next capture on."""
-        await self._store.write(lambda tx: records.set_fee_terms(tx, app_id, terms))
+
+        def job(tx: Transaction) -> None:
+            records.set_fee_terms(tx, app_id, terms)
+            audit.record(tx, "program.fees", app_id=app_id, bps=terms.bps, fixed=terms.fixed)
+
+        await self._store.write(job)
 
     # -- payment.create
     async def create(self, session: Session, params: CreateParams) -> OrderResult:

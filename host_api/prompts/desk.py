@@ -73,8 +73,8 @@ class Desk:
         what the opening changes, and gives what is shown; it follows a `look` in the same transaction. Both are jobs.
         The caller goes on to `wait` at once.
 
-        Raises ApiError, in this order: RATE_LIMITED (the user said no too recently, or was asked too often), what
-        `look` raises, CASHIER_BUSY, NOT_INTERACTIVE, BUSY; and what the store raises.
+        Raises ApiError: RATE_LIMITED (the user said no too recently, or was asked too often) or what `look` raises,
+        whichever stands first in the list of codes; then CASHIER_BUSY, NOT_INTERACTIVE, BUSY; and what the store raises.
         """
         if not session.user:
             raise not_interactive()

@@ -69,7 +69,7 @@ class OpenPrompt:
 
     def put_aside(self) -> None:
         """Off the screen, and open: nobody shows it now."""
-        self.served = False
+        self.served, self.scope = False, trio.CancelScope()
         self.released.set()
         self.released = trio.Event()
 

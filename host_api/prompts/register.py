@@ -80,8 +80,14 @@ class Register:
             taken = None
         if taken is not None and (taken.prompt.kind, taken.prompt.about) == (question.kind, question.about):
             return taken.prompt
-        cooldown.admit(records.past(tx, session.app_id, session.user), tx.now_us)
-        question.look(tx)
+        past = records.past(tx, session.app_id, session.user)
+        try:
+            question.look(tx)
+        except ApiError as error:
+            if error.code.number > ErrorCode.RATE_LIMITED.number:
+                cooldown.admit(past, tx.now_us)
+            raise
+        cooldown.admit(past, tx.now_us)
         if taken is not None:
             raise ApiError(ErrorCode.CASHIER_BUSY, ErrorCode.CASHIER_BUSY.cure, retry_after_ms=1_000)
         if not session.interactive:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from runtime.bundle import zip_format as fmt
-from runtime.bundle.names import clash, path_problem
+from runtime.bundle.names import clash, path_over_limit, path_problem
 from runtime.bundle.refusal import over_limit, refused, shown
 from runtime.bundle.zip_format import CentralHeader, EndRecord, LocalHeader
 
@@ -176,11 +176,17 @@ def _path(raw_name: bytes, header: CentralHeader) -> str:
         path = raw_name.decode("utf-8" if header.flags & fmt.UTF8_NAME else "ascii")
     except UnicodeDecodeError:
         raise refused(f"member name {shown(raw_name)} is not UTF-8, or not ASCII and not flagged as UTF-8") from None
+    what = f"member {shown(path)}"
+    if (over := path_over_limit(path)) is not None:
+        limit, value, used, unit = over
+        raise over_limit(what, used, limit, value, unit)
     problem = path_problem(path) or _header_problem(header)
     if problem is not None:
-        raise refused(f"member {shown(path)} {problem}")
+        raise refused(f"{what} {problem}")
+    if header.method == fmt.DEFLATED and header.content_bytes > fmt.RATIO_MAX * header.packed_bytes:
+        ratio = -(-header.content_bytes // max(1, header.packed_bytes))
+        raise over_limit(what, ratio, "ratio_max", fmt.RATIO_MAX, "inflated bytes per deflated byte")
     if header.content_bytes > fmt.MEMBER_BYTES_MAX:
-        what = f"member {shown(path)}"
         raise over_limit(what, header.content_bytes, "member_bytes_max", fmt.MEMBER_BYTES_MAX, "bytes")
     return path
 
@@ -211,8 +217,6 @@ def _size_problem(header: CentralHeader) -> str | None:
             return f"is stored, yet has {header.packed_bytes} bytes packed and {header.content_bytes} unpacked"
     elif header.method != fmt.DEFLATED:
         return f"is packed by method {header.method}; stored ({fmt.STORED}) and deflated ({fmt.DEFLATED}) are allowed"
-    elif header.content_bytes > fmt.RATIO_MAX * header.packed_bytes:
-        return f"inflates {header.packed_bytes} bytes to {header.content_bytes}: over ratio_max = {fmt.RATIO_MAX}"
     return None
 
 

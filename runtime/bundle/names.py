@@ -41,6 +41,16 @@ def bad_character(text: str) -> str | None:
     return None
 
 
+def path_over_limit(path: str) -> tuple[str, int, int, str] | None:
+    """(limit, its value, what the path has, unit) of the first limit that a path is over; None for none."""
+    size, depth = len(path.encode(errors="replace")), path.count("/") + 1
+    if size > PATH_BYTES_MAX:
+        return "path_bytes_max", PATH_BYTES_MAX, size, "bytes"
+    if depth > PATH_DEPTH_MAX:
+        return "path_depth_max", PATH_DEPTH_MAX, depth, "segments"
+    return None
+
+
 def path_problem(path: str) -> str | None:
     """Why `path` can be no member of a bundle, in words that follow the path; None for a legal one."""
     bad = bad_character(path)

@@ -1,6 +1,6 @@
 """JSON of which there is one reading: what two parsers could understand differently is refused, with its path.
 
-Refused: duplicate keys, numbers that are not whole or have over 15 digits, NaN and Infinity, lone surrogates, a byte
+Refused: duplicate keys, numbers that are not whole or beyond 2^53, NaN and Infinity, lone surrogates, a byte
 order mark, anything after the value; and what is over the limits below. No I/O. Any bytes give a value or
 `ManifestError`.
 """
@@ -20,8 +20,9 @@ ELEMENTS_MAX = 4096
 """Values of all kinds, inner ones included."""
 KEY_CHARS_MAX = 128
 TEXT_CHARS_MAX = 4096
-NUMBER_CHARS_MAX = 16
-"""15 digits and a sign: exact in every reader, also where numbers are doubles."""
+NUMBER_MAX = 2**53
+"""Either side of 0: exact in every reader, also where numbers are doubles."""
+_NUMBER_CHARS_MAX = 17
 
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[{\]}]', re.DOTALL)
 """A string, also one without an end, or a bracket. Possessive: what was read once is not tried again, or a string that
@@ -93,11 +94,10 @@ def _object(pairs: list[tuple[str, Any]]) -> Any:
 
 
 def _whole(text: str) -> Any:
-    return (
-        int(text)
-        if len(text) <= NUMBER_CHARS_MAX
-        else _Marked(f"a number of {len(text)} characters; at most 15 digits")
-    )
+    if len(text) > _NUMBER_CHARS_MAX:
+        return _Marked(f"a number of {len(text)} characters; at most {NUMBER_MAX}")
+    number = int(text)
+    return number if abs(number) <= NUMBER_MAX else _Marked(f"{text} is too large for a number; at most {NUMBER_MAX}")
 
 
 def _number(text: str) -> Any:

@@ -5,10 +5,12 @@ What lives here: the options and the words. The daemon and the reload are runtim
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import tempfile
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from runtime.dev.project import Project
     from runtime.dev.serve import DevSettings
     from runtime.executor.job import Outcome
-    from runtime.faults import Faults
     from runtime.receipt import Receipt
     from runtime.registry import App
     from runtime.session import CallSession
@@ -51,12 +52,14 @@ def dev(
         Path | None, Parameter(help="Keep storage, orders and ledger in this folder; without it, until the end.")
     ] = None,
     http: Annotated[int | None, Parameter(help="Open the HTTP door on this port of 127.0.0.1, too.")] = None,
+    as_json: report.AsJson = False,
 ) -> None:
     """Run a project's program in a daemon of its own, and install it anew whenever a file changes. Ends with Ctrl-C.
 
     Limits, checks, jail and money are those of production. Users and their wallets, what lies outside, and what the
     program is granted are as the head of a scenario says; without one, alice has 1,000.00 CNY, and what the manifest
-    asks for is granted. Every call is told, with what was refused and what to do about it.
+    asks for is granted. Every call is told, with what was refused and what to do about it; with --json each as one
+    JSON object a line on standard output.
 
     Parameters
     ----------
@@ -82,16 +85,22 @@ def dev(
     with ExitStack() as stack:
         place = state or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hostel-dev-")))
         settings = DevSettings(state=place, http_port=http, cache_dir=cache_dir())
-        trio.run(_run, serve, project, settings, _cashier(answer), faults)
+        listener = Lines() if as_json else Told()
+        trio.run(
+            _run,
+            partial(serve, project, settings, listener, cashier=_cashier(answer), faults=faults),
+            project,
+            settings,
+        )
 
 
-async def _run(serve: Any, project: Project, settings: DevSettings, cashier: Cashier | None, faults: Faults) -> None:
+async def _run(begin: Any, project: Project, settings: DevSettings) -> None:
     import trio
 
     async with trio.open_nursery() as nursery:
 
         async def until_stopped(task_status: trio.TaskStatus[Any]) -> None:
-            await serve(project, settings, Told(), cashier=cashier, faults=faults, task_status=task_status)
+            await begin(task_status=task_status)
             nursery.cancel_scope.cancel()
 
         host = await nursery.start(until_stopped)
@@ -151,6 +160,32 @@ class Told:
         _write(f"not loaded ({error.code}); what ran before goes on:")
         for line in error.message.splitlines():
             _write(f"  {line}")
+
+
+class Lines:
+    """As `Told`, for programs: one JSON object a line on standard output."""
+
+    def ended(self, outcome: Outcome, receipt: Receipt, session: CallSession) -> None:
+        details = {} if receipt.ending is Ending.COMPLETED else dict(outcome.details)
+        _put("call", user=session.user, detail=outcome.detail, details=details, receipt=receipt.as_dict())
+
+    def refused(self, session: CallSession, method: str, error: ApiError) -> None:
+        _put("refused", method=method, cure=error.code.cure, call_id=session.call_id, **error.as_wire())
+
+    def line(self, session: CallSession, level: str, text: str) -> None:
+        _put("log", level=level, text=text, call_id=session.call_id)
+
+    def installed(self, app: App, paths: list[str], ms: float) -> None:
+        _put("installed", app_id=app.app_id, release=app.release_name, changed=paths, ms=round(ms, 1))
+
+    def failed(self, error: HostelError) -> None:
+        _put("not_loaded", **error.as_dict())
+
+
+def _put(event: str, **told: Any) -> None:
+    text = json.dumps({"event": event, **told}, ensure_ascii=True, default=repr)
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 def _stack(outcome: Outcome) -> list[str]:

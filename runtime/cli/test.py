@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from runtime.scenarios.scenario import Scenario
     from runtime.scenarios.stage import Place
 
-Through = Literal["library", "run", "daemon"]
+Through = Literal["library", "run", "dev", "daemon"]
 VALUE_CHARS_MOST: Final = 2_000
 """Of a value that is shown beside a failure."""
 
@@ -41,7 +41,7 @@ def test(
     folder: Path = Path(),
     /,
     *,
-    through: Annotated[Through, Parameter(help="Where calls are made: library, run or daemon.")] = "library",
+    through: Annotated[Through, Parameter(help="Where calls are made: library, run, dev or daemon.")] = "library",
     only: Annotated[str, Parameter(help="The one scenario of that name.")] = "",
     junit: Annotated[Path | None, Parameter(help="Write the results to this file too, as JUnit XML.")] = None,
     as_json: report.AsJson = False,
@@ -63,7 +63,7 @@ def test(
     if project.is_stale(folder):
         report.say(f"warning: a source is newer than bundle/program.wasm; build it first: hostel build {folder}")
     chosen = project.scenarios(folder, only)
-    place = _place(through)
+    place = _place(through, folder)
     played = [_play(one, project.programs(folder, one), place, as_json) for one in chosen]
     told = [_as_dict(one) for one in played]
     if junit is not None:
@@ -86,13 +86,17 @@ def _count(number: int) -> str:
     return f"{number} scenario{'' if number == 1 else 's'}"
 
 
-def _place(through: Through) -> Place:
+def _place(through: Through, folder: Path) -> Place:
     from runtime.cli.run import cache_dir
     from runtime.scenarios.stage import Daemon, Library
     from runtime.scenarios.through_run import Run
     from runtime.settings import HostSettings
 
     settings = HostSettings(slots=8, cache_dir=cache_dir())
+    if through == "dev":
+        from runtime.dev.stage import Dev
+
+        return Dev(settings=settings, folder=folder)
     places: dict[str, Callable[..., Place]] = {"library": Library, "run": Run, "daemon": Daemon}
     return places[through](settings=settings)
 

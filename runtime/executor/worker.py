@@ -38,6 +38,8 @@ from runtime.session import Holdings
 
 LIMITS_KEPT: Final = 4_096
 """Distinct sets of limits, which are checked when they are made."""
+WARM_MOST: Final = 512
+"""While there are more calls than this, slots that get free keep no memory: or it would stay taken after a crowd."""
 
 
 class _Held(Holdings):
@@ -266,7 +268,10 @@ class Worker:
         self._outbox.send(frames.DONE, host.number, head + rest)
 
     def _close(self, fiber: _MarkedFiber) -> None:
+        memory_at = fiber.base
         fiber.close()
+        if len(self._calls) > WARM_MOST and memory_at:
+            self._pool.cool(memory_at)
         self._idle_fibers.append(fiber)
 
     def _now_us(self) -> int:

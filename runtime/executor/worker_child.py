@@ -81,7 +81,7 @@ class WorkerChild:
                      msgspec.json.encode(order).decode()],
                     stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd="/",
                     env={name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ},
-                    pass_fds=(link_fd, board_fd), start_new_session=True,
+                    pass_fds=(link_fd, board_fd), process_group=0,  # in a session of its own niceness means little
                 )  # fmt: skip
                 undone.enter_context(process)
                 undone.callback(process.kill)

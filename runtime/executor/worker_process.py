@@ -43,7 +43,8 @@ EXIT_FAILED: Final = 70
 GARBAGE: Final = 20_000
 """Objects made and not freed before the collector looks at them: a call leaves none, 64 at once hold thousands."""
 PASS_NS: Final = 4_000_000
-"""How long frames are taken before what came of them is sent and the socket is looked at again."""
+"""How long frames are taken before the socket is looked at again."""
+GATHER_NS: Final = 1_000_000
 
 
 # ---- the process -----------------------------------------------------------------------------------------------------
@@ -155,17 +156,19 @@ class _Inbox:
 
 
 async def _turns(inbox: _Inbox, worker: Worker, outbox: Outbox, ticker: Ticker, news: select.epoll) -> None:
-    """Turn after turn: what came is read and taken, what came of that is sent. Ends with the broker.
+    """Turn after turn: what came is read and taken, what came of that is sent: when there is nothing more to read, or
+    GATHER_NS after what was sent before, as each time it is sent wakes the broker. Ends with the broker.
 
     While no call needs the event loop there is nothing in it to wait for, and a turn of it would cost as much as a
     call: this process then waits for its one socket itself.
     """
-    strands, turns = worker.strands, worker.turns
+    strands, turns, sent_ns = worker.strands, worker.turns, 0
     while True:
         try:
             if not inbox.read():
                 return
         except BlockingIOError:
+            outbox.flush()
             if not inbox and not strands:
                 if worker.in_tasks or outbox.backlog:
                     await trio.lowlevel.wait_readable(inbox.link)
@@ -176,7 +179,9 @@ async def _turns(inbox: _Inbox, worker: Worker, outbox: Outbox, ticker: Ticker, 
         turns.next_pass()
         inbox.take()
         strands.next_pass()
-        outbox.flush()
+        if (now_ns := perf_counter_ns()) - sent_ns > GATHER_NS:
+            outbox.flush()
+            sent_ns = now_ns
         if worker.in_tasks:
             await trio.lowlevel.checkpoint()
 

@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import NamedTuple
 
 
-class Engine(NamedTuple):
+class Interpreter(NamedTuple):
     """A module that scripts run on."""
 
     wasm: bytes
@@ -20,11 +20,11 @@ class Engine(NamedTuple):
     """Of these bytes, hex."""
 
     @classmethod
-    def of(cls, wasm: bytes) -> Engine:
+    def of(cls, wasm: bytes) -> Interpreter:
         return cls(wasm, hashlib.sha256(wasm).hexdigest())
 
 
 @cache
-def shipped_engine() -> Engine:
+def shipped_engine() -> Interpreter:
     """The one that this release of the host brings: read once, about 1 MB."""
-    return Engine.of(files("runtime.javascript").joinpath("engine.wasm").read_bytes())
+    return Interpreter.of(files("runtime.javascript").joinpath("engine.wasm").read_bytes())

@@ -12,7 +12,7 @@ import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
@@ -29,12 +29,14 @@ _LENGTH: Final = struct.Struct(">I")
 _DIGEST_BYTES: Final = 32
 _ELEMENTS_MAX: Final = 4_096
 T = TypeVar("T")
+_Address = Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
 
 
 class Piece(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """Bytes of the guest's memory."""
 
-    at: int
+    at: _Address
+    """From 0, as a guest's pointer: below its memory lies the host's own."""
     data: bytes
 
 

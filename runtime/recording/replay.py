@@ -23,7 +23,7 @@ from runtime.error_response import quoted
 from runtime.errors import Ending, UsageError
 from runtime.executor.in_process import InProcessExecutor
 from runtime.executor.job import Job, Outcome
-from runtime.javascript import Engine, shipped_engine
+from runtime.javascript import Interpreter, shipped_engine
 from runtime.limits import MIB, Limits, specs
 from runtime.modules import Modules, artifact_cache
 from runtime.outcomes import judged
@@ -262,7 +262,7 @@ async def run_again(record: Record, bundle: Bundle | None, settings: HostSetting
         executor.close()
 
 
-async def _module(record: Record, bundle: Bundle | None, modules: Modules, engine: Engine) -> Any:
+async def _module(record: Record, bundle: Bundle | None, modules: Modules, engine: Interpreter) -> Any:
     limits = record.limits
     script = record.head.script if bundle is None else bundle.script_image
     if script is None:

@@ -18,7 +18,7 @@ from runtime.bundle import Bundle
 from runtime.errors import Ending
 from runtime.executor.in_process import InProcessExecutor
 from runtime.executor.job import Job, Outcome
-from runtime.javascript import Engine, shipped_engine
+from runtime.javascript import Interpreter, shipped_engine
 from runtime.limits import Limits, specs
 from runtime.receipt import Receipt, Usage
 from runtime.recording.record import EVENTS_BYTES_MAX, End, Event, Head, Piece, Record
@@ -114,7 +114,7 @@ class Recorder:
     def __init__(self) -> None:
         self._app_id = ""
         self._tape: Tape | None = None
-        self.engine: Engine | None = None
+        self.engine: Interpreter | None = None
         """What scripts run on, where it is not the shipped one."""
 
     def arm(self, app_id: str) -> None:

@@ -190,6 +190,9 @@ memmove = _LIBC["memmove"]
 """Not ctypes.memmove: that one drops the GIL."""
 memmove.restype, memmove.argtypes = c_void_p, [c_void_p, c_void_p, c_size_t]
 
+madvise = _LIBC["madvise"]
+madvise.restype, madvise.argtypes = ctypes.c_int, [c_void_p, c_size_t, ctypes.c_int]
+
 # ---- one buffer a fiber holds every C struct of a call ---------------------------------------------------------------
 VAL, VALUE_AT = 32, 8
 EXTERN, ITEM_AT = 32, 8

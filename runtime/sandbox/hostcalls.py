@@ -19,7 +19,7 @@ from host_api.errors import ApiError, ErrorCode, limit_exceeded
 from runtime.errors import Ending
 from runtime.sandbox.fiber import Over
 from runtime.sandbox.host_side import Elsewhere
-from runtime.wire import HEAD_BYTES, MalformedMessage, msgid_of
+from runtime.wire import HEAD_BYTES, MalformedMessage, encode, msgid_of
 
 if TYPE_CHECKING:
     from runtime.sandbox.sandbox import Sandbox
@@ -28,8 +28,9 @@ NOTHING, TIMED_OUT = -1, -2
 """What wait and take answer instead of a length."""
 FOREVER = 0x7FFF_FFFF
 REFUSED_MOST = 256
-"""Error responses kept for requests posted over the limit; a guest that goes on posting does not read them: it is
-over."""
+"""With so many error responses to requests posted over a limit the guest is over: it does not read them."""
+RESPONSE_HEAD = b"\x94\x01"
+"""What every response of the host begins with; the msgid follows, in its shortest form."""
 
 SMALL_BYTES = 1_024
 """A response up to this size is kept whatever the program holds already: it may tell of an effect, as `posted` bounds
@@ -45,12 +46,13 @@ class Kept(NamedTuple):
 
     response: bytes
     held_bytes: int
+    is_refusal: bool = False
 
 
 class HostCalls:
     """The requests of one call: the one being answered, those posted, the response that did not fit."""
 
-    __slots__ = ("_arrived", "_begun", "_expected", "_kept", "_nursery", "_responses", "_sandbox")
+    __slots__ = ("_arrived", "_begun", "_expected", "_kept", "_nursery", "_refusals", "_responses", "_sandbox")
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
@@ -58,6 +60,7 @@ class HostCalls:
         self._responses: deque[Kept] | None = None
         self._begun = 0  # posted and not over, notifications too
         self._expected = 0  # those of them that will have a response
+        self._refusals = 0  # among the responses
         self._nursery: trio.Nursery | None = None
         self._arrived: trio.Event | None = None
 
@@ -191,6 +194,7 @@ class HostCalls:
             await sandbox.waiting(self._one_arrives(inf if timeout_ms > FOREVER else timeout_ms / 1_000))
         if self._responses:
             kept = self._responses.popleft()
+            self._refusals -= kept.is_refusal
             sandbox.usage.response_bytes += len(kept.response)
             self._give(kept, to, capacity)
         else:
@@ -227,12 +231,24 @@ class HostCalls:
         sandbox = self._sandbox
         sandbox.usage.request_bytes += len(request)
         try:
+            if self._responses:
+                self._check_unused(request)
             answered = sandbox.host.answer(request)
         except MalformedMessage as error:
             raise _no_request(error) from None
         if len(request) > SMALL_BYTES:
             sandbox.bill()
         return answered
+
+    def _check_unused(self, request: bytes) -> None:
+        """The broker knows of requests that are not complete; what is complete and not given is outstanding too."""
+        if (msgid := msgid_of(request)) is None:
+            return
+        head = RESPONSE_HEAD + encode(msgid)
+        if any(kept.response.startswith(head) for kept in self._responses or ()):
+            raise MalformedMessage(
+                f"msgid {msgid} of an outstanding request used again: its response was not waited for"
+            )
 
     def _open(self) -> int:
         return self._begun + len(self._responses or ())
@@ -274,9 +290,12 @@ class HostCalls:
             raise _no_request(malformed) from None
 
     def _keep(self, response: bytes, request: bytes) -> None:
+        self._append(self._hold(response, request))
+
+    def _append(self, kept: Kept) -> None:
         if self._responses is None:
             self._responses = deque()
-        self._responses.append(self._hold(response, request))
+        self._responses.append(kept)
 
     def _hold(self, response: bytes, request: bytes) -> Kept:
         """The response to that request, on its program's account of held memory. Where there is no room for a large
@@ -296,13 +315,15 @@ class HostCalls:
         return Kept(response, 0)
 
     def _keep_refusal(self, response: bytes) -> None:
-        if self._open() >= self._sandbox.limits.posted + REFUSED_MOST:
+        self._refusals += 1
+        if self._refusals >= REFUSED_MOST:
             raise Over(
                 Ending.PROTOCOL_VIOLATION,
                 f"{REFUSED_MOST} requests posted over the limit without waiting for their responses",
                 limit="posted", value=self._sandbox.limits.posted, unit="requests",
             )  # fmt: skip
-        self._keep(response, b"")
+        held = len(response) if self._sandbox.host.hold(len(response)) else 0
+        self._append(Kept(response, held, is_refusal=True))
 
 
 def _no_request(error: MalformedMessage) -> Over:

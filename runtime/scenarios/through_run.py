@@ -118,7 +118,7 @@ class _RunStage(Stage):
         grants = ["--grant", json.dumps(told["grants"])] if told["grants"] else []
         self._file.write_text(json.dumps({**self._world.told(), "session": session_of(name, user)}))
         command = [
-            sys.executable, "-m", "runtime.cli", "run", told["file"], *words, "--json", "--user", name,
+            sys.executable, "-P", "-m", "runtime.cli", "run", told["file"], *words, "--json", "--user", name,
             "--state", str(self._state), "--world", str(self._file), *told["words"], *grants,
         ]  # fmt: skip
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (_ROOT, os.environ.get("PYTHONPATH"))))}

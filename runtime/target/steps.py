@@ -7,6 +7,7 @@ known here: the suite keeps them to itself.
 from __future__ import annotations
 
 import re
+import socket
 from base64 import b64decode
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
@@ -15,6 +16,7 @@ import trio
 
 from runtime.daemon.http.json_values import outgoing
 from runtime.target.asking import Asking, Told
+from runtime.target.raw import exchange
 
 WAIT_FOR_S: Final = 5.0
 PAUSE_S: Final = 0.005
@@ -25,11 +27,12 @@ class Stage:
     """What a case is played on: a connection, and what a host's tests can do beside it."""
 
     def __init__(
-        self, asking: Asking, advance: Callable[[int], Awaitable[None]], restart: Callable[[], Awaitable[Asking]]
-    ) -> None:
+        self, asking: Asking, advance: Callable[[int], Awaitable[None]], restart: Callable[[], Awaitable[Asking]],
+        connect: Callable[[], socket.socket],
+    ) -> None:  # fmt: skip
         """`advance` moves the host's clock by so many ms and lets what is due be done; `restart` closes the host and
-        opens it again on what it kept."""
-        self._asking, self._advance, self._restart = asking, advance, restart
+        opens it again on what it kept; `connect` gives a connection of its own."""
+        self._asking, self._advance, self._restart, self._connect = asking, advance, restart, connect
         self._kept: dict[str, Any] = {}
         self._started: dict[str, int] = {}
 
@@ -41,6 +44,8 @@ class Stage:
             case {"restart": True}:
                 self._started.clear()
                 self._asking = await self._restart()
+            case {"raw": {"$bytes": text}}:
+                return {"result": await exchange(self._connect(), b64decode(text), step.get("messages"))}
             case {"end": name}:
                 return self._told(step, await self._asking.end(self._started.pop(name)))
             case {"cancel": name}:
@@ -57,9 +62,9 @@ class Stage:
         told: Told = {}
         for _ in range(step.get("times", 1)):
             told = await self._once(method, params)
-        if (pointer := step.get("wait_for")) is not None:
+        if (wanted := step.get("wait_for")) is not None:
             with trio.move_on_after(WAIT_FOR_S):
-                while not _has(told.get("result"), pointer):
+                while not _is_there(wanted, told.get("result")):
                     await trio.sleep(PAUSE_S)
                     told = await self._once(method, params)
         return told
@@ -105,6 +110,13 @@ def _at(value: Any, pointer: str) -> Any:
 
 def _missing(key: str) -> Any:
     raise LookupError(key)
+
+
+def _is_there(wanted: str | Mapping[str, Any], value: Any) -> bool:
+    """Something at that pointer, or exactly these values at these pointers."""
+    if isinstance(wanted, str):
+        return _has(value, wanted)
+    return all(_has(value, pointer) and _at(value, pointer) == one for pointer, one in wanted.items())
 
 
 def _has(value: Any, pointer: str) -> bool:

@@ -23,6 +23,8 @@ FLAGS: Final = (
     "--use", "abort=~lib/serve/abort", "--use", "seed=~lib/host/seed", "--use", "console=~lib/lines/lines",
 )  # fmt: skip
 """Optimised; what AssemblyScript would import from the host is the SDK's own."""
+ALONE: Final = ("--config", f"{os.devnull}/none")
+"""No file: a project's asconfig.json can name code that asc runs."""
 
 
 class AssemblyScript:
@@ -43,7 +45,7 @@ class AssemblyScript:
         # Paths in the module's messages are those from the project, wherever it lies; the SDK's begin with ~lib.
         places = ("--baseDir", project.relative_to(root).as_posix(), "--lib", sdk.relative_to(root).as_posix())
         arguments = (self.main, *places, *FLAGS, "--runtime", _runtime(project), "-o", MODULE)
-        module = compiled([_node(), str(asc), *arguments], f"{project.name}/{self.main}", root)
+        module = compiled([_node(), str(asc), *arguments, *ALONE], f"{project.name}/{self.main}", root)
         return Built(module=module, compiler=found.name, command=("asc", *arguments))
 
 

@@ -28,8 +28,8 @@ LINKERS: Final = ("wasm-ld-14", "wasm-ld")
 """Where the compiler has none of its own."""
 STACK_BYTES: Final = 65_536
 LIBRARY: Final = "libhostel.rlib"
-SECONDS_MOST: Final = 0.4
-"""For one question: `find` asks a few."""
+SECONDS_MOST: Final = 2.0
+"""For one question, which takes some hundredths where the machine is not busy."""
 FLAGS: Final = (
     "--edition=2021", f"--target={TARGET}", "-Copt-level=z", "-Cpanic=abort", "-Ccodegen-units=1",
     "-Ctarget-feature=+bulk-memory",
@@ -73,29 +73,29 @@ class Rust:
         # What file!() and a panic say is the same wherever project and SDK lie.
         places = [f"--remap-path-prefix={library}=hostel"]
         places += [] if folder == "." else [f"--remap-path-prefix={folder}/source=source"]
-        common = [tools.rustc, *FLAGS, *places]
+        common = [*FLAGS, *places]
         first = [*common, *LIBRARY_FLAGS, "-o", MODULE, f"{library}/lib.rs"]
         second = [*common, *PROGRAM_FLAGS, *([f"-Clinker={tools.linker}"] if tools.linker else [])]
         source = (project / self.main).relative_to(root).as_posix()
+        last = ("-o", MODULE, source)
         with tempfile.TemporaryDirectory() as out:
             made = Path(out) / LIBRARY
-            made.write_bytes(compiled(first, f"{library}/lib.rs", root))
-            rest = ("-o", MODULE, source)
-            module = compiled([*second, f"--extern=hostel={made}", *rest], source, root)
-        shown = [LIBRARY if part == MODULE else part for part in first]
-        return Built(
-            module=module,
-            compiler=tools.version,
-            command=[*shown, "&&", *second, f"--extern=hostel={LIBRARY}", *rest],
-        )
+            made.write_bytes(compiled([tools.rustc, *first], f"{library}/lib.rs", root))
+            module = compiled([tools.rustc, *second, f"--extern=hostel={made}", *last], source, root)
+        typed = ("rustc", *(LIBRARY if part == MODULE else part for part in first))
+        command = (*typed, "&&", "rustc", *second, f"--extern=hostel={LIBRARY}", *last)
+        return Built(module=module, compiler=tools.version, command=command)
 
 
 def _tools() -> _Tools | None:
-    """The first compiler that has the target's library and a linker."""
-    for rustc in _compilers():
-        folder = Path(_answer(rustc, "--print=sysroot") or "/dev/null") / "lib/rustlib"
+    """The first compiler that has the target's library and a linker: the file itself, not rustup's stand-in for it,
+    which runs whatever a rust-toolchain.toml in the project says."""
+    for named in _compilers():
+        root = Path(_answer(named, "--print=sysroot") or os.devnull)
+        folder = root / "lib/rustlib"
         if not (folder / TARGET / "lib").is_dir():
             continue
+        rustc = str(itself) if (itself := root / "bin/rustc").is_file() else named
         own = any(folder.glob("*/bin/rust-lld"))
         linker = next((name for name in LINKERS if shutil.which(name)), None)
         if own or linker:
@@ -114,8 +114,9 @@ def _answer(program: str, question: str) -> str:
     """The line that a program says to that; "" where it cannot be asked."""
     try:
         done = subprocess.run(
-            [program, question], stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=SECONDS_MOST
-        )
+            [program, question], cwd=os.sep, stdin=subprocess.DEVNULL, capture_output=True, check=False,
+            timeout=SECONDS_MOST,
+        )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.decode("utf-8", "replace").strip() if done.returncode == 0 else ""

@@ -32,5 +32,6 @@ def build(arguments: Sequence[str], what: str, root: Path) -> Built:
     found = find()
     if isinstance(found, Missing):
         raise BuildError(f"{found.name} is not installed: {found.cure}")
-    module = compiled([sys.executable, "-m", "ziglang", *arguments], what, root)
+    # -P: the package itself, not what a project has of that name: Python looks into the folder it runs in first.
+    module = compiled([sys.executable, "-P", "-m", "ziglang", *arguments], what, root)
     return Built(module=module, compiler=found.name, command=("python", "-m", "ziglang", *arguments))

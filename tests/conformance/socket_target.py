@@ -72,11 +72,32 @@ class Connection:
                 raise ConnectionError(f"the daemon closed the connection: {error}")
 
 
+def exchange(path: str, data: bytes, messages: int | None) -> dict[str, Any]:
+    """These bytes on a connection of their own, and what came: so many messages, or all until the host closes it."""
+    told: list[Any] = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(WAIT_FOR_S)
+        connection.connect(path)
+        connection.sendall(data)
+        with connection.makefile("rb") as coming:
+            while messages is None or len(told) < messages:
+                try:
+                    head = coming.read(4)
+                except TimeoutError:
+                    break
+                except ConnectionError:
+                    head = b""
+                if len(head) < 4:
+                    return {"messages": _as_json(told), "closed": True}
+                told.append(msgspec.msgpack.decode(coming.read(int.from_bytes(head, "big"))))
+    return {"messages": _as_json(told), "closed": False}
+
+
 class Player:
     """One case, its kept names, and what it leaves behind."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: Connection, path: str) -> None:
+        self._connection, self._path = connection, path
         self._kept: dict[str, Any] = {}
         self._started: dict[str, int] = {}
         self._users: set[str] = set()
@@ -84,6 +105,8 @@ class Player:
 
     def do(self, step: dict[str, Any]) -> dict[str, Any]:
         match step:
+            case {"raw": {"$bytes": text}}:
+                return {"result": exchange(self._path, b64decode(text), step.get("messages"))}
             case {"end": name}:
                 return self._told(step, self._connection.end(self._started.pop(name)))
             case {"advance_ms": ms}:
@@ -101,7 +124,7 @@ class Player:
         for app in self._programs:
             self._once("uninstall", {"app": app, "erase": True})
         for user in self._users:
-            self._once("erase_user", {"user": user, "forfeit": True})
+            self._once("erase_user", {"user": user, "forfeit_balance": True})
 
     def _ask(self, method: str, params: Any, step: dict[str, Any]) -> dict[str, Any]:
         told: dict[str, Any] = {}
@@ -109,7 +132,7 @@ class Player:
             told = self._once(method, params)
         if "wait_for" in step:
             until = time.monotonic() + WAIT_FOR_S
-            while not _has(told.get("result"), step["wait_for"]) and time.monotonic() < until:
+            while not _is_there(step["wait_for"], told.get("result")) and time.monotonic() < until:
                 time.sleep(PAUSE_S)
                 told = self._once(method, params)
         if method == "install" and "result" in told:
@@ -160,6 +183,12 @@ def _at(value: Any, pointer: str) -> Any:
     return value
 
 
+def _is_there(wanted: str | dict[str, Any], value: Any) -> bool:
+    if isinstance(wanted, str):
+        return _has(value, wanted)
+    return all(_has(value, pointer) and _at(value, pointer) == one for pointer, one in wanted.items())
+
+
 def _has(value: Any, pointer: str) -> bool:
     try:
         _at(value, pointer)
@@ -171,10 +200,10 @@ def _has(value: Any, pointer: str) -> bool:
 def play(case: dict[str, Any], path: str) -> dict[str, Any]:
     if missing := sorted({*case["needs"]} - HAS):
         return {"case": case["case"], "skipped": f"a running daemon has no {', '.join(missing)} to offer"}
-    if case["settings"]:
-        return {"case": case["case"], "skipped": "it needs settings that a running daemon does not have"}
+    if case["settings"] or case["keyring"]:
+        return {"case": case["case"], "skipped": "it needs settings or a keyring that a running daemon does not have"}
     connection = Connection(path)
-    player = Player(connection)
+    player = Player(connection, path)
     try:
         return {"case": case["case"], "steps": [player.do(step) for step in case["steps"]]}
     finally:

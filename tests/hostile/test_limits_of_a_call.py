@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import trio
 
-from runtime import Ending, MessageTooLarge, ModuleError, wire
-from runtime.limits import WASM_PAGE
+from runtime import CallEnded, Ending, MessageTooLarge, ModuleError, wire
+from runtime.limits import MIB, WASM_PAGE
 from runtime.sandbox.sandbox import SUSPENDED_NS
 from tests.hostile.conftest import Opened, Site
 from tests.hostile.guests import MEMORY, PAGES, ROOM, Script, bundle, module
+from tests.hostile.test_javascript import script
 
 INFO = wire.request(1, "session.info", {})
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import pytest
 import wasmtime
 
 from runtime.errors import ScriptError
-from runtime.javascript import Engine
+from runtime.javascript import Interpreter
 from runtime.limits import MIB
 from runtime.sandbox import script as loading
 from runtime.sandbox.script import Left, Script, Scripts
@@ -16,6 +18,13 @@ from tests.hostile.test_javascript import install
 
 BUSY = "let n = 0; for (let i = 0; i < 60_000; i += 1) n += i % 7;\n"
 """Some ms of work outside of functions."""
+
+
+@pytest.fixture
+async def here(opened: Opened) -> AsyncIterator[Site]:
+    """In this process, whose memory can be looked at."""
+    async with opened(workers=None) as made:
+        yield made
 
 
 def scripts(site: Site) -> Scripts:
@@ -56,13 +65,13 @@ async def test_each_call_draws_its_own_randomness(site: Site) -> None:
 
 @pytest.mark.parametrize("bound", ["LEFT_MAX", "LOOKED_AT_MAX", "KEPT_MAX"])
 async def test_what_is_too_large_to_keep_is_loaded_each_time(
-    site: Site, bound: str, monkeypatch: pytest.MonkeyPatch
+    here: Site, bound: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loading, bound, 4_096)
-    app = await install(site, BUSY + "let calls = 0; export default { run: () => [n, ++calls] };")
-    first, again = [(await site.host.call(app, "run")).value for _ in range(2)]
+    app = await install(here, BUSY + "let calls = 0; export default { run: () => [n, ++calls] };")
+    first, again = [(await here.host.call(app, "run")).value for _ in range(2)]
     assert first == again and again[1] == 1
-    assert scripts(site).kept_bytes == 0
+    assert scripts(here).kept_bytes == 0
 
 
 async def test_under_another_limit_of_memory_a_script_is_loaded_anew(site: Site) -> None:
@@ -78,13 +87,13 @@ async def test_under_another_limit_of_memory_a_script_is_loaded_anew(site: Site)
     assert (await site.host.call(app, "run")).value == little + 15
 
 
-async def test_a_call_that_has_less_left_than_loading_takes_ends_as_the_first_would(site: Site) -> None:
+async def test_a_call_that_has_less_left_than_loading_takes_ends_as_the_first_would(here: Site) -> None:
     """Loading is under the limits of the call that does it, and is not kept if it ends that."""
-    app = await install(site, BUSY + "export default { run: () => n };")
-    await site.host.set_limits(app, {"cpu_us": 1_000})
-    loaded = scripts(site).kept_bytes
+    app = await install(here, BUSY + "export default { run: () => n };")
+    await here.host.set_limits(app, {"cpu_us": 1_000})
+    loaded = scripts(here).kept_bytes
     assert loaded > 0  # by the trial
-    assert (await site.host.call(app, "run")).value > 0
+    assert (await here.host.call(app, "run")).value > 0
 
 
 def test_so_much_is_kept_and_what_was_used_least_recently_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,14 +130,15 @@ async def test_an_engine_that_asks_while_it_loads_ends_the_call(opened: Opened) 
       (func (export "hostel_alloc") (param i32) (result i32) (i32.const 65536))
       (func (export "hostel_load") (param $at i32) (param $size i32) (result i64) (local $what i32)
         (local.set $what (i32.load8_u (i32.add (local.get $at) (i32.const 12))))
-        (if (i32.eq (local.get $what) (i32.const {ord("r")})) (then (drop (call $random_get (i32.const 0) (i32.const 8)))))
+        (if (i32.eq (local.get $what) (i32.const {ord("r")}))
+          (then (drop (call $random_get (i32.const 0) (i32.const 8)))))
         (if (i32.eq (local.get $what) (i32.const {ord("w")}))
           (then (drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 8)))))
         (if (i32.eq (local.get $what) (i32.const {ord("c")}))
           (then (drop (call $call (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)))))
         (i64.const 0))
       (func (export "hostel_handle") (param i32 i32) (result i64) (i64.const 0)))""")
-    async with opened(engine=Engine.of(bytes(engine))) as site:
+    async with opened(engine=Interpreter.of(bytes(engine))) as site:
         await install(site, "x")
         for source in ("r", "w", "c"):
             with pytest.raises(ScriptError) as caught:

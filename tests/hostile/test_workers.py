@@ -269,7 +269,7 @@ async def test_a_worker_ends_with_its_broker(opened: Opened) -> None:
     """Its end of the socket is closed: whatever else it does, it goes."""
     from runtime.executor.frames import Order
 
-    child = WorkerChild.start(Order(slots=8, keep_resident_bytes=0, ticker="auto", jailed=True, nice=0))
+    child = WorkerChild.start(Order(slots=8, keep_resident_bytes=0, ticker="auto", jailed=True, metered=False, nice=0))
     child.link.close()
     with trio.fail_after(PATIENCE_S):
         assert await child.ended() == "ended with 0"

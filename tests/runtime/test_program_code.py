@@ -14,22 +14,23 @@ import trio
 import trio.testing
 import wasmtime
 
-from runtime import Bundle, Host, HostSettings
+from runtime import Bundle, Host, HostSettings, sign
 from runtime.bundle import pack_contents
 from runtime.errors import ScriptError
-from runtime.javascript import Engine
+from runtime.javascript import Interpreter
 from runtime.limits import Limits
 from runtime.state_changes import StateChanges
 from runtime.testing import VirtualClock
 from runtime.worker_settings import WorkerSettings
+from tests.runtime.ladder import ANN, open_platform
 
 MARKER = b"// planted 6f1c\n"
 
 
-def engine(number: int) -> Engine:
+def engine(number: int) -> Interpreter:
     """Answers [number, how often it was loaded], and refuses scripts that begin with an exclamation mark."""
     told = "\\83\\a7message\\a6a mark\\a4path\\a7main.js\\a4line\\07"
-    return Engine.of(
+    return Interpreter.of(
         wasmtime.wat2wasm(f"""(module
       (memory (export "memory") 4)
       (data (i32.const 16) "\\94\\01\\01\\c0\\92\\{number:02x}\\00") (data (i32.const 64) "{told}")
@@ -42,9 +43,10 @@ def engine(number: int) -> Engine:
     )
 
 
-def script(source: bytes = b"ok", app_id: str = "org.example.a", **program: Any) -> Bundle:
+def script(source: bytes = b"ok", app_id: str = "org.example.a", **manifest: Any) -> Bundle:
     manifest = {
-        "app_id": app_id, "name": "S", "version": {"name": "1", "code": 1}, "program": {"script": "main.js", **program},
+        "app_id": app_id, "name": "S", "version": {"name": "1", "code": 1}, "program": {"script": "main.js"},
+        **manifest,
     }  # fmt: skip
     return Bundle.from_bytes(pack_contents({"manifest.json": json.dumps(manifest).encode(), "main.js": source}))
 
@@ -160,3 +162,24 @@ async def test_the_engine_is_compiled_before_anybody_calls_where_a_script_is_ins
             while host._modules.loaded(engine(2).sha256, Limits()) is None:
                 await trio.testing.wait_all_tasks_blocked(0.005)
         assert host._modules.compiled["ok"] == 1
+
+
+async def test_a_developer_uploads_a_script_and_the_reviewer_is_told_what_is_new() -> None:
+    async with open_platform(engine=engine(1)) as platform:
+        releases, developer = platform.host.releases, platform.developer
+
+        async def uploaded(source: bytes, code: int) -> Any:
+            made = script(source, version={"name": str(code), "code": code})
+            return await releases.upload(developer, Bundle.from_bytes(sign(made.data, ANN)))
+
+        with pytest.raises(ScriptError, match="line 7: a mark"):
+            await uploaded(b"! no", 1)
+        assert releases.submitted() == []
+        first = await uploaded(b"one", 1)
+        assert (first.report["bytes"]["module"], first.report["bytes"]["script"]) == (0, 3 + 12)
+        assert (first.report["imports"], first.report["caps"]) == ([], {})
+        await releases.approve("org.example.a", 1)
+        await releases.full("org.example.a", 1)
+        assert (await platform.host.call("org.example.a", "any")).value == [1, 1]
+        assert (await uploaded(b"two", 2)).report["differences"]["module"] is True
+        assert (await uploaded(b"one", 3)).report["differences"]["module"] is False

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from host_api import audit
 from host_api.releases.rollout import place
 from runtime import BundleError, Ending, Host, HostBusy, NotInstalled, SignatureError, SigningKey, UsageError
 from runtime.bundle import Keyring, TrustedKey
@@ -295,6 +296,8 @@ async def test_what_was_revoked_stays_revoked_whatever_release_comes_back(platfo
     await host.revoke(APP, "payment")
     await host.releases.rollback(APP)
     assert host.program(APP).grants == {"storage": {}}
+    told = host._store.read(lambda tx: audit.records_after(tx, 0, 99))
+    assert sum('"effect":"grant.revoked"' in record for _, record in told) == 1
 
 
 # ---- the operator's short way ----------------------------------------------------------------------------------------

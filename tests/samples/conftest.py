@@ -119,10 +119,11 @@ class FakeHost:
         self.cashier(self.orders[order_id])
         return self.orders[order_id]
 
-    def payment_query(self, order_id: str) -> Answer:
-        if order_id not in self.orders:
-            raise Refused("not_found", "no such order, or not yours", order_id=order_id)
-        return self.orders[order_id]
+    def payment_query(self, order_id: str = "", out_trade_no: str = "") -> Answer:
+        for order in self.orders.values():
+            if order_id == order["order_id"] or out_trade_no == order["out_trade_no"]:
+                return order
+        raise Refused("not_found", "no such order, or not yours", order_id=order_id)
 
     def payment_refund(self, key: str, order_id: str, out_request_no: str, amount: int, reason: str) -> Answer:
         made = self.refunds.setdefault((order_id, out_request_no), amount)

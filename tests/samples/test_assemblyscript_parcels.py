@@ -13,7 +13,9 @@ from tests.samples.conftest import FakeHost, Guest, Refused
 
 FROM = {"recipient": "Lin Mei", "city": "Hangzhou", "street": "1 West Lake Road"}
 TO = {"recipient": "Jun", "city": "Hangzhou", "street": '3 "Gulou"\\ 鼓楼'}
+SENT = {"from": FROM, "to": TO, "grams": 500, "contents": "Tea"}
 CARRIER = "https://carrier.example"
+SHOP = "org.example.shop"
 Answer = dict[str, Any]
 SCOPE = {"scope": "user"}
 LEFT_OUT: dict[str, Answer] = {
@@ -37,6 +39,7 @@ class Outside(FakeHost):
         self.paid_back: dict[str, int] = {}
         self.seen: Answer | bytes = {"state": "in_transit", "at": "Hangzhou", "moved_ms": 5}
         self.acked: list[int] = []
+        self.caller = ""
         self.cut_before: int | None = None
         self.cut_after: int | None = None
 
@@ -47,6 +50,14 @@ class Outside(FakeHost):
         if len(self.requests) - 1 == self.cut_after:
             raise CutOff
         return found
+
+    def session_info(self) -> Answer:
+        return {**super().session_info(), "caller": self.caller}
+
+    def program_as_caller(self, method: str, params: Answer) -> Answer:
+        """The caller's payments were delegated, and nothing else."""
+        assert self.caller != "" and method.startswith("payment.")
+        return {"value": getattr(self, method.replace(".", "_"))(**{**LEFT_OUT.get(method, {}), **params})}
 
     def payment_refund(self, key: str, order_id: str, out_request_no: str, amount: int, reason: str) -> Answer:
         self.paid_back[out_request_no] = amount
@@ -93,7 +104,19 @@ def booked(counter: Any) -> str:
     return number
 
 
-def again_after_cut_offs(counter: Any, method: str, prepare: Callable[[], str], check: Callable[[str], None]) -> int:
+def refusal(counter: Any, method: str, params: Answer) -> str:
+    with pytest.raises(Refused) as caught:
+        counter.call(method, params)
+    return str(caught.value.wire["code"])
+
+
+def numbered(number: str) -> Answer:
+    return {"number": number}
+
+
+def again_after_cut_offs(
+    counter: Any, method: str, prepare: Callable[[], str], check: Callable[[str], None], params: Any = numbered
+) -> int:
     """Cuts the call off before and after each of its requests in turn, and sends it again; how many there were."""
     cuts = 0
     while True:
@@ -102,12 +125,12 @@ def again_after_cut_offs(counter: Any, method: str, prepare: Callable[[], str], 
             host = counter.host
             setattr(host, kind, len(host.requests) + cuts)
             try:
-                counter.call(method, {"number": number})
+                counter.call(method, params(number))
                 was_cut = False
             except CutOff:
                 was_cut = True
             host.cut_before = host.cut_after = None
-            counter.call(method, {"number": number})
+            counter.call(method, params(number))
             check(number)
             if not was_cut:
                 return cuts
@@ -140,6 +163,34 @@ def test_cut_off_anywhere_a_cancelled_parcel_is_paid_back_once_and_has_no_label(
         assert counter.call("track", {"number": number})["shipment"]["state"] == "cancelled"
 
     assert again_after_cut_offs(counter, "cancel", prepare, check) >= 7
+
+
+def test_cut_off_anywhere_a_parcel_on_account_is_sent_once(counter: Any) -> None:
+    def prepare() -> str:
+        counter.host = Outside()
+        counter.host.caller, counter.host.config["accounts"] = SHOP, [SHOP]
+        return "order-17"
+
+    def check(_: str) -> None:
+        host = counter.host
+        assert [order["status"] for order in host.orders.values()] == ["succeeded"]
+        (number,) = host.labels
+        assert counter.call("send", {**SENT, "reference": "order-17"})["shipment"]["number"] == number
+        assert not {method for method, _ in host.requests} & {"payment.create", "payment.query", "payment.request"}
+
+    assert again_after_cut_offs(counter, "send", prepare, check, lambda number: {**SENT, "reference": number}) >= 11
+
+
+def test_a_parcel_on_account_is_paid_and_cancelled_by_nobody_else(counter: Any) -> None:
+    counter.host.config["accounts"] = [SHOP]
+    for counter.host.caller in ("", "org.example.other"):
+        assert refusal(counter, "send", {**SENT, "reference": "1"}) == "no_account"
+    counter.host.caller, counter.host.cashier = SHOP, lambda order: None
+    assert refusal(counter, "send", {**SENT, "reference": "1"}) == "declined"
+    counter.host.caller = ""
+    (number,) = (one["number"] for one in counter.call("list")["shipments"])
+    assert refusal(counter, "pay", {"number": number}) == "other_payer"
+    assert refusal(counter, "cancel", {"number": number}) == "other_payer"
 
 
 def test_the_event_of_a_payment_completes_what_a_cut_off_call_began(counter: Any) -> None:

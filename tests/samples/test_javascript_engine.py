@@ -5,6 +5,8 @@ which the engine was built is left in it.
 from __future__ import annotations
 
 import importlib.util
+import json
+import os
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,7 +19,7 @@ from runtime.limits import WASM_PAGE, ModuleCaps
 from runtime.sandbox.checks import check_module
 from tests.samples.javascript_site import scripted
 
-ENGINE = Path(__file__).resolve().parents[2] / "runtime/javascript/engine"
+ROOT = Path(__file__).resolve().parents[2]
 PAGES_MOST = 10
 
 METHODS = """
@@ -127,6 +129,7 @@ async def test_values_methods_and_requests(cache: Path) -> None:
         assert await site.call("getter") == "got"
         assert (await site.error("no.such"))["code"] == "unknown_method"
         assert (await site.error("toString"))["code"] == "unknown_method", "own properties only"
+        assert (await site.error("中" * 64))["message"] == f"there is no method '{'中' * 64}'"
 
 
 async def test_what_a_script_throws_is_its_answer(cache: Path) -> None:
@@ -250,7 +253,7 @@ async def test_a_script_imports_files_and_data_of_its_bundle(cache: Path) -> Non
 
 # ---- the module that is kept -----------------------------------------------------------------------------------------
 def build_script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("engine_build", ENGINE / "build.py")
+    spec = importlib.util.spec_from_file_location("build_engine", ROOT / "sample_programs/build_engine.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -282,3 +285,10 @@ async def test_a_call_that_fails_is_over_and_the_next_one_begins_anew(cache: Pat
         assert [await site.call("up") for _ in range(3)] == [1, 1, 1]
         with pytest.raises(GuestFailed):
             await site.call("down")
+
+
+@pytest.mark.skipif(not os.environ.get("HOSTEL_LONG"), reason="HOSTEL_LONG=1 builds the engine: 30 s, and a download")
+def test_the_sources_give_the_same_bytes_again() -> None:
+    module, record = build_script().build()
+    assert module == shipped_engine().wasm
+    assert record == json.loads(build_script().RECORD.read_text())

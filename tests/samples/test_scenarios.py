@@ -127,13 +127,6 @@ STORY: dict[str, Any] = {
 }  # fmt: skip
 
 
-class Silent:
-    """A `runtime.dev` listener that keeps nothing."""
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *args: None
-
-
 def comparable(answered: Answered | None) -> Any:
     """An answer with its receipt, but for times. Its ids, memory, host calls and bytes are among what is compared."""
     if answered is None:
@@ -153,7 +146,7 @@ def test_one_scenario_goes_the_same_way_through_every_placement(
     scenario = read(json.dumps(STORY).replace("${slot}", "2026-11-29T09").encode(), "story.json")
     places: list[Place] = [
         Library(settings=settings), Daemon(settings=settings), Run(settings=settings),
-        Dev(settings=settings, folder=folder, listener=Silent()),
+        Dev(settings=settings, folder=folder),
     ]  # fmt: skip
     told = {}
     for place in places:

@@ -61,8 +61,8 @@ async def open_host(state: Path, clock: VirtualClock, answers: Any = ()) -> Asyn
         assert host.verify() == []
 
 
-async def install(city: City, config: Any = None) -> None:
-    await city.host.install(BUNDLE, grant=GRANT, config=config)
+async def install(city: City, config: Any = None, grant: Any = GRANT) -> None:
+    await city.host.install(BUNDLE, grant=grant, config=config)
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +160,28 @@ async def test_a_cancellation_gives_back_what_the_rules_say(opened: Opened) -> N
             assert (cancelled["state"], cancelled["refund"]["amount"]) == ("cancelled", back)
             assert await city.ask("cancel", user, number=numbers[user]) == cancelled
             assert city.wallet(user) == 18_000 + back
+
+
+async def test_a_refund_that_cannot_be_made_now_is_made_later(opened: Opened) -> None:
+    async with opened([True]) as city:
+        number = (await city.book())["number"]
+        await install(city, grant=("storage", "payment", "notify"))
+        assert (await city.ask("cancel", number=number))["refund"]["amount"] == 2_000
+        assert city.wallet() == 18_000
+        await install(city)
+        assert await city.states() == ["cancelled"]
+        assert city.wallet() == 20_000
+
+
+async def test_what_was_not_paid_is_cancelled_and_cannot_be_paid_any_more(opened: Opened) -> None:
+    async with opened(lambda _: True) as city:
+        city.cashier.hold()
+        number = (await city.book(wait_ms=0))["number"]
+        assert (await city.ask("cancel", number=number))["state"] == "cancelled"
+        city.cashier.release()
+        assert (await city.book("bob", service="marriage_certificate"))["state"] == "booked"
+        assert await city.states() == ["cancelled"]
+        assert city.wallet() == 20_000
 
 
 async def test_an_appointment_is_moved_and_the_desk_is_free_again(opened: Opened) -> None:

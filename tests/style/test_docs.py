@@ -159,7 +159,7 @@ def test_the_examples_of_the_readme_run(begun_with: str) -> None:
 
 def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
     blocks = [text for text in re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL) if "hostel" in text]
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     commands = "".join(blocks)
     for name in re.findall(r"sample_programs/\S+", commands):
         assert (ROOT / name).exists()

@@ -404,8 +404,12 @@ HOSTEL_SHARED_ bool hostel_asset_read_result_read(hostel_reader map, hostel_asse
 
 /** asset.read: Read a part of a member of the program's own bundle: any but the manifest, the module and scripts.
     Errors: unknown_method, invalid_params, limit_exceeded, not_found, internal. */
-HOSTEL_SHARED_ bool hostel_api_asset_read(hostel_call *call, const hostel_asset_read_params *from, hostel_asset_read_result *into) {
-    hostel_writer *w = hostel_begin(call, "asset.read", 1 + (from->offset.given ? 1u : 0u) + (from->length.given ? 1u : 0u));
+HOSTEL_SHARED_ bool hostel_api_asset_read(hostel_call *call, const hostel_asset_read_params *from,
+                                          hostel_asset_read_result *into) {
+    uint32_t count = 1;
+    count += from->offset.given;
+    count += from->length.given;
+    hostel_writer *w = hostel_begin(call, "asset.read", count);
     hostel_put_string(w, "path"), hostel_put_text(w, from->path);
     if (from->offset.given) hostel_put_string(w, "offset"), hostel_put_int(w, from->offset.value);
     if (from->length.given) hostel_put_string(w, "length"), hostel_put_int(w, from->length.value);
@@ -459,8 +463,11 @@ HOSTEL_SHARED_ bool hostel_user_authorize_result_read(hostel_reader map, hostel_
 /** user.authorize: Ask the user, in one dialog, for consent to what is not decided yet; needs the capability of each
     scope. Errors: unknown_method, capability_undeclared, capability_not_granted, grant_expired, invalid_params,
     limit_exceeded, rate_limited, cashier_busy, not_interactive, unknown_outcome, busy, internal. */
-HOSTEL_SHARED_ bool hostel_api_user_authorize(hostel_call *call, const hostel_user_authorize_params *from, hostel_user_authorize_result *into) {
-    hostel_writer *w = hostel_begin(call, "user.authorize", 1 + (from->wait_ms.given ? 1u : 0u));
+HOSTEL_SHARED_ bool hostel_api_user_authorize(hostel_call *call, const hostel_user_authorize_params *from,
+                                              hostel_user_authorize_result *into) {
+    uint32_t count = 1;
+    count += from->wait_ms.given;
+    hostel_writer *w = hostel_begin(call, "user.authorize", count);
     hostel_put_string(w, "scopes"), hostel_put_value(w, from->scopes);
     if (from->wait_ms.given) hostel_put_string(w, "wait_ms"), hostel_put_int(w, from->wait_ms.value);
     return hostel_send(call) && (hostel_user_authorize_result_read(call->result, into) || hostel_not_read_(call));
@@ -489,7 +496,8 @@ HOSTEL_SHARED_ bool hostel_user_profile_result_read(hostel_reader map, hostel_us
 /** user.profile: Fields of the user's profile that they consented to. Capability: user.profile. Errors: unknown_method,
     capability_undeclared, capability_not_granted, grant_expired, consent_required, consent_denied, invalid_params,
     limit_exceeded, busy, internal. */
-HOSTEL_SHARED_ bool hostel_api_user_profile(hostel_call *call, const hostel_user_profile_params *from, hostel_user_profile_result *into) {
+HOSTEL_SHARED_ bool hostel_api_user_profile(hostel_call *call, const hostel_user_profile_params *from,
+                                            hostel_user_profile_result *into) {
     hostel_writer *w = hostel_begin(call, "user.profile", 1);
     hostel_put_string(w, "scopes"), hostel_put_value(w, from->scopes);
     return hostel_send(call) && (hostel_user_profile_result_read(call->result, into) || hostel_not_read_(call));
@@ -516,8 +524,11 @@ HOSTEL_SHARED_ bool hostel_user_phone_result_read(hostel_reader map, hostel_user
 /** user.phone: The user's phone number: its last digits, or the whole of it. Capability: user.phone. Errors:
     unknown_method, capability_undeclared, capability_not_granted, grant_expired, consent_required, consent_denied,
     invalid_params, limit_exceeded, busy, internal. */
-HOSTEL_SHARED_ bool hostel_api_user_phone(hostel_call *call, const hostel_user_phone_params *from, hostel_user_phone_result *into) {
-    hostel_writer *w = hostel_begin(call, "user.phone", 0 + (from->masked.given ? 1u : 0u));
+HOSTEL_SHARED_ bool hostel_api_user_phone(hostel_call *call, const hostel_user_phone_params *from,
+                                          hostel_user_phone_result *into) {
+    uint32_t count = 0;
+    count += from->masked.given;
+    hostel_writer *w = hostel_begin(call, "user.phone", count);
     if (from->masked.given) hostel_put_string(w, "masked"), hostel_put_bool(w, from->masked.value);
     return hostel_send(call) && (hostel_user_phone_result_read(call->result, into) || hostel_not_read_(call));
 }
@@ -583,8 +594,12 @@ typedef struct {
 /** payment.create: Create an order that the session's user is to pay to this program's payee. Capability: payment.
     Errors: unknown_method, capability_undeclared, capability_not_granted, grant_expired, grant_constraint,
     invalid_params, limit_exceeded, rate_limited, key_reused, order_mismatch, unknown_outcome, busy, internal. */
-HOSTEL_SHARED_ bool hostel_api_payment_create(hostel_call *call, const hostel_payment_create_params *from, hostel_order_result *into) {
-    hostel_writer *w = hostel_begin(call, "payment.create", 4 + (from->ttl_s.given ? 1u : 0u) + (from->capture != NULL ? 1u : 0u));
+HOSTEL_SHARED_ bool hostel_api_payment_create(hostel_call *call, const hostel_payment_create_params *from,
+                                              hostel_order_result *into) {
+    uint32_t count = 4;
+    count += from->ttl_s.given;
+    count += from->capture != NULL;
+    hostel_writer *w = hostel_begin(call, "payment.create", count);
     hostel_put_string(w, "key"), hostel_put_text(w, from->key);
     hostel_put_string(w, "out_trade_no"), hostel_put_text(w, from->out_trade_no);
     hostel_put_string(w, "amount"), hostel_money_put_(w, &from->amount);
@@ -606,8 +621,11 @@ typedef struct {
     Capability: payment. Errors: unknown_method, capability_undeclared, capability_not_granted, grant_expired,
     grant_constraint, invalid_params, limit_exceeded, rate_limited, not_found, invalid_state, expired, declined,
     insufficient_funds, cashier_busy, not_interactive, unknown_outcome, busy, internal. */
-HOSTEL_SHARED_ bool hostel_api_payment_request(hostel_call *call, const hostel_payment_request_params *from, hostel_order_result *into) {
-    hostel_writer *w = hostel_begin(call, "payment.request", 1 + (from->wait_ms.given ? 1u : 0u));
+HOSTEL_SHARED_ bool hostel_api_payment_request(hostel_call *call, const hostel_payment_request_params *from,
+                                               hostel_order_result *into) {
+    uint32_t count = 1;
+    count += from->wait_ms.given;
+    hostel_writer *w = hostel_begin(call, "payment.request", count);
     hostel_put_string(w, "order_id"), hostel_put_text(w, from->order_id);
     if (from->wait_ms.given) hostel_put_string(w, "wait_ms"), hostel_put_int(w, from->wait_ms.value);
     return hostel_send(call) && (hostel_order_result_read(call->result, into) || hostel_not_read_(call));
@@ -627,8 +645,11 @@ typedef struct {
     once. Capability: payment. Errors: unknown_method, capability_undeclared, capability_not_granted, grant_expired,
     grant_constraint, invalid_params, limit_exceeded, rate_limited, key_reused, not_found, invalid_state, expired,
     declined, insufficient_funds, unknown_outcome, busy, internal. */
-HOSTEL_SHARED_ bool hostel_api_payment_capture(hostel_call *call, const hostel_payment_capture_params *from, hostel_order_result *into) {
-    hostel_writer *w = hostel_begin(call, "payment.capture", 2 + (from->amount.given ? 1u : 0u));
+HOSTEL_SHARED_ bool hostel_api_payment_capture(hostel_call *call, const hostel_payment_capture_params *from,
+                                               hostel_order_result *into) {
+    uint32_t count = 2;
+    count += from->amount.given;
+    hostel_writer *w = hostel_begin(call, "payment.capture", count);
     hostel_put_string(w, "key"), hostel_put_text(w, from->key);
     hostel_put_string(w, "order_id"), hostel_put_text(w, from->order_id);
     if (from->amount.given) hostel_put_string(w, "amount"), hostel_put_int(w, from->amount.value);
@@ -646,8 +667,12 @@ typedef struct {
 /** payment.query: How an order stands now: the truth about every payment whose answer was lost. Capability: payment.
     Errors: unknown_method, capability_undeclared, capability_not_granted, grant_expired, invalid_params,
     limit_exceeded, not_found, busy, internal. */
-HOSTEL_SHARED_ bool hostel_api_payment_query(hostel_call *call, const hostel_payment_query_params *from, hostel_order_result *into) {
-    hostel_writer *w = hostel_begin(call, "payment.query", 0 + (from->order_id.at != NULL ? 1u : 0u) + (from->out_trade_no.at != NULL ? 1u : 0u));
+HOSTEL_SHARED_ bool hostel_api_payment_query(hostel_call *call, const hostel_payment_query_params *from,
+                                             hostel_order_result *into) {
+    uint32_t count = 0;
+    count += from->order_id.at != NULL;
+    count += from->out_trade_no.at != NULL;
+    hostel_writer *w = hostel_begin(call, "payment.query", count);
     if (from->order_id.at != NULL) hostel_put_string(w, "order_id"), hostel_put_text(w, from->order_id);
     if (from->out_trade_no.at != NULL) hostel_put_string(w, "out_trade_no"), hostel_put_text(w, from->out_trade_no);
     return hostel_send(call) && (hostel_order_result_read(call->result, into) || hostel_not_read_(call));
@@ -664,7 +689,8 @@ typedef struct {
     payment. Errors: unknown_method, capability_undeclared, capability_not_granted, grant_expired, invalid_params,
     limit_exceeded, rate_limited, key_reused, not_found, invalid_state, expired, declined, insufficient_funds,
     unknown_outcome, busy, internal. */
-HOSTEL_SHARED_ bool hostel_api_payment_close(hostel_call *call, const hostel_payment_close_params *from, hostel_order_result *into) {
+HOSTEL_SHARED_ bool hostel_api_payment_close(hostel_call *call, const hostel_payment_close_params *from,
+                                             hostel_order_result *into) {
     hostel_writer *w = hostel_begin(call, "payment.close", 2);
     hostel_put_string(w, "key"), hostel_put_text(w, from->key);
     hostel_put_string(w, "order_id"), hostel_put_text(w, from->order_id);
@@ -690,7 +716,8 @@ typedef struct {
     grant_constraint, invalid_params, limit_exceeded, rate_limited, key_reused, not_found, order_mismatch,
     invalid_state, expired, declined, insufficient_funds, refund_exceeds_captured, refund_window_over,
     merchant_funds_low, unknown_outcome, busy, internal. */
-HOSTEL_SHARED_ bool hostel_api_payment_refund(hostel_call *call, const hostel_payment_refund_params *from, hostel_refund_result *into) {
+HOSTEL_SHARED_ bool hostel_api_payment_refund(hostel_call *call, const hostel_payment_refund_params *from,
+                                              hostel_refund_result *into) {
     hostel_writer *w = hostel_begin(call, "payment.refund", 5);
     hostel_put_string(w, "key"), hostel_put_text(w, from->key);
     hostel_put_string(w, "order_id"), hostel_put_text(w, from->order_id);
@@ -710,7 +737,8 @@ typedef struct {
 /** payment.refund_query: Whether a refund was made: the truth where its answer was lost. Capability: payment.refund.
     Errors: unknown_method, capability_undeclared, capability_not_granted, grant_expired, invalid_params,
     limit_exceeded, not_found, busy, internal. */
-HOSTEL_SHARED_ bool hostel_api_payment_refund_query(hostel_call *call, const hostel_payment_refund_query_params *from, hostel_refund_result *into) {
+HOSTEL_SHARED_ bool hostel_api_payment_refund_query(hostel_call *call, const hostel_payment_refund_query_params *from,
+                                                    hostel_refund_result *into) {
     hostel_writer *w = hostel_begin(call, "payment.refund_query", 2);
     hostel_put_string(w, "order_id"), hostel_put_text(w, from->order_id);
     hostel_put_string(w, "out_request_no"), hostel_put_text(w, from->out_request_no);
@@ -745,8 +773,12 @@ HOSTEL_SHARED_ bool hostel_events_list_result_read(hostel_reader map, hostel_eve
 
 /** events.list: What changed, in order: also for a program that is never notified, or was not there to be. Errors:
     unknown_method, invalid_params, limit_exceeded, busy, internal. */
-HOSTEL_SHARED_ bool hostel_api_events_list(hostel_call *call, const hostel_events_list_params *from, hostel_events_list_result *into) {
-    hostel_writer *w = hostel_begin(call, "events.list", 0 + (from->after.given ? 1u : 0u) + (from->limit.given ? 1u : 0u));
+HOSTEL_SHARED_ bool hostel_api_events_list(hostel_call *call, const hostel_events_list_params *from,
+                                           hostel_events_list_result *into) {
+    uint32_t count = 0;
+    count += from->after.given;
+    count += from->limit.given;
+    hostel_writer *w = hostel_begin(call, "events.list", count);
     if (from->after.given) hostel_put_string(w, "after"), hostel_put_int(w, from->after.value);
     if (from->limit.given) hostel_put_string(w, "limit"), hostel_put_int(w, from->limit.value);
     return hostel_send(call) && (hostel_events_list_result_read(call->result, into) || hostel_not_read_(call));
@@ -798,8 +830,11 @@ HOSTEL_SHARED_ bool hostel_storage_get_result_read(hostel_reader map, hostel_sto
 
 /** storage.get: Read one value. Capability: storage. Errors: unknown_method, capability_undeclared,
     capability_not_granted, grant_expired, grant_constraint, invalid_params, limit_exceeded, busy, internal. */
-HOSTEL_SHARED_ bool hostel_api_storage_get(hostel_call *call, const hostel_storage_get_params *from, hostel_storage_get_result *into) {
-    hostel_writer *w = hostel_begin(call, "storage.get", 1 + (from->scope != NULL ? 1u : 0u));
+HOSTEL_SHARED_ bool hostel_api_storage_get(hostel_call *call, const hostel_storage_get_params *from,
+                                           hostel_storage_get_result *into) {
+    uint32_t count = 1;
+    count += from->scope != NULL;
+    hostel_writer *w = hostel_begin(call, "storage.get", count);
     hostel_put_string(w, "key"), hostel_put_text(w, from->key);
     if (from->scope != NULL) hostel_put_string(w, "scope"), hostel_put_string(w, from->scope);
     return hostel_send(call) && (hostel_storage_get_result_read(call->result, into) || hostel_not_read_(call));
@@ -834,8 +869,12 @@ HOSTEL_SHARED_ bool hostel_storage_put_result_read(hostel_reader map, hostel_sto
 /** storage.put: Write one value, durable when answered; with if_version only over what was read. Capability: storage.
     Errors: unknown_method, capability_undeclared, capability_not_granted, grant_expired, grant_constraint,
     invalid_params, limit_exceeded, version_conflict, quota_exceeded, unknown_outcome, busy, internal. */
-HOSTEL_SHARED_ bool hostel_api_storage_put(hostel_call *call, const hostel_storage_put_params *from, hostel_storage_put_result *into) {
-    hostel_writer *w = hostel_begin(call, "storage.put", 2 + (from->scope != NULL ? 1u : 0u) + (from->if_version.given ? 1u : 0u));
+HOSTEL_SHARED_ bool hostel_api_storage_put(hostel_call *call, const hostel_storage_put_params *from,
+                                           hostel_storage_put_result *into) {
+    uint32_t count = 2;
+    count += from->scope != NULL;
+    count += from->if_version.given;
+    hostel_writer *w = hostel_begin(call, "storage.put", count);
     hostel_put_string(w, "key"), hostel_put_text(w, from->key);
     hostel_put_string(w, "value"), hostel_put_value(w, from->value);
     if (from->scope != NULL) hostel_put_string(w, "scope"), hostel_put_string(w, from->scope);
@@ -869,8 +908,12 @@ HOSTEL_SHARED_ bool hostel_storage_delete_result_read(hostel_reader map, hostel_
 /** storage.delete: Delete one key. Capability: storage. Errors: unknown_method, capability_undeclared,
     capability_not_granted, grant_expired, grant_constraint, invalid_params, limit_exceeded, version_conflict,
     unknown_outcome, busy, internal. */
-HOSTEL_SHARED_ bool hostel_api_storage_delete(hostel_call *call, const hostel_storage_delete_params *from, hostel_storage_delete_result *into) {
-    hostel_writer *w = hostel_begin(call, "storage.delete", 1 + (from->scope != NULL ? 1u : 0u) + (from->if_version.given ? 1u : 0u));
+HOSTEL_SHARED_ bool hostel_api_storage_delete(hostel_call *call, const hostel_storage_delete_params *from,
+                                              hostel_storage_delete_result *into) {
+    uint32_t count = 1;
+    count += from->scope != NULL;
+    count += from->if_version.given;
+    hostel_writer *w = hostel_begin(call, "storage.delete", count);
     hostel_put_string(w, "key"), hostel_put_text(w, from->key);
     if (from->scope != NULL) hostel_put_string(w, "scope"), hostel_put_string(w, from->scope);
     if (from->if_version.given) hostel_put_string(w, "if_version"), hostel_put_int(w, from->if_version.value);
@@ -908,8 +951,14 @@ HOSTEL_SHARED_ bool hostel_storage_list_result_read(hostel_reader map, hostel_st
 
 /** storage.list: List keys in order, page by page. Capability: storage. Errors: unknown_method, capability_undeclared,
     capability_not_granted, grant_expired, grant_constraint, invalid_params, limit_exceeded, busy, internal. */
-HOSTEL_SHARED_ bool hostel_api_storage_list(hostel_call *call, const hostel_storage_list_params *from, hostel_storage_list_result *into) {
-    hostel_writer *w = hostel_begin(call, "storage.list", 0 + (from->prefix.at != NULL ? 1u : 0u) + (from->scope != NULL ? 1u : 0u) + (from->after.at != NULL ? 1u : 0u) + (from->limit.given ? 1u : 0u));
+HOSTEL_SHARED_ bool hostel_api_storage_list(hostel_call *call, const hostel_storage_list_params *from,
+                                            hostel_storage_list_result *into) {
+    uint32_t count = 0;
+    count += from->prefix.at != NULL;
+    count += from->scope != NULL;
+    count += from->after.at != NULL;
+    count += from->limit.given;
+    hostel_writer *w = hostel_begin(call, "storage.list", count);
     if (from->prefix.at != NULL) hostel_put_string(w, "prefix"), hostel_put_text(w, from->prefix);
     if (from->scope != NULL) hostel_put_string(w, "scope"), hostel_put_string(w, from->scope);
     if (from->after.at != NULL) hostel_put_string(w, "after"), hostel_put_text(w, from->after);
@@ -947,8 +996,11 @@ HOSTEL_SHARED_ bool hostel_storage_usage_result_read(hostel_reader map, hostel_s
 
 /** storage.usage: Bytes and keys used, and the most there may be. Capability: storage. Errors: unknown_method,
     capability_undeclared, capability_not_granted, grant_expired, invalid_params, limit_exceeded, busy, internal. */
-HOSTEL_SHARED_ bool hostel_api_storage_usage(hostel_call *call, const hostel_storage_usage_params *from, hostel_storage_usage_result *into) {
-    hostel_writer *w = hostel_begin(call, "storage.usage", 0 + (from->scope != NULL ? 1u : 0u));
+HOSTEL_SHARED_ bool hostel_api_storage_usage(hostel_call *call, const hostel_storage_usage_params *from,
+                                             hostel_storage_usage_result *into) {
+    uint32_t count = 0;
+    count += from->scope != NULL;
+    hostel_writer *w = hostel_begin(call, "storage.usage", count);
     if (from->scope != NULL) hostel_put_string(w, "scope"), hostel_put_string(w, from->scope);
     return hostel_send(call) && (hostel_storage_usage_result_read(call->result, into) || hostel_not_read_(call));
 }
@@ -974,8 +1026,11 @@ HOSTEL_SHARED_ bool hostel_notify_request_result_read(hostel_reader map, hostel_
 /** notify.request: Ask the user to subscribe to this program's messages. Capability: notify. Errors: unknown_method,
     capability_undeclared, capability_not_granted, grant_expired, invalid_params, limit_exceeded, rate_limited,
     cashier_busy, not_interactive, unknown_outcome, busy, internal. */
-HOSTEL_SHARED_ bool hostel_api_notify_request(hostel_call *call, const hostel_notify_request_params *from, hostel_notify_request_result *into) {
-    hostel_writer *w = hostel_begin(call, "notify.request", 0 + (from->wait_ms.given ? 1u : 0u));
+HOSTEL_SHARED_ bool hostel_api_notify_request(hostel_call *call, const hostel_notify_request_params *from,
+                                              hostel_notify_request_result *into) {
+    uint32_t count = 0;
+    count += from->wait_ms.given;
+    hostel_writer *w = hostel_begin(call, "notify.request", count);
     if (from->wait_ms.given) hostel_put_string(w, "wait_ms"), hostel_put_int(w, from->wait_ms.value);
     return hostel_send(call) && (hostel_notify_request_result_read(call->result, into) || hostel_not_read_(call));
 }
@@ -1006,8 +1061,12 @@ HOSTEL_SHARED_ bool hostel_notify_send_result_read(hostel_reader map, hostel_not
     Capability: notify. Errors: unknown_method, capability_undeclared, capability_not_granted, grant_expired,
     grant_constraint, consent_required, consent_denied, invalid_params, limit_exceeded, unknown_outcome, busy, internal.
     */
-HOSTEL_SHARED_ bool hostel_api_notify_send(hostel_call *call, const hostel_notify_send_params *from, hostel_notify_send_result *into) {
-    hostel_writer *w = hostel_begin(call, "notify.send", 1 + (hostel_peek(from->params) != HOSTEL_NONE ? 1u : 0u) + (from->language.at != NULL ? 1u : 0u));
+HOSTEL_SHARED_ bool hostel_api_notify_send(hostel_call *call, const hostel_notify_send_params *from,
+                                           hostel_notify_send_result *into) {
+    uint32_t count = 1;
+    count += hostel_peek(from->params) != HOSTEL_NONE;
+    count += from->language.at != NULL;
+    hostel_writer *w = hostel_begin(call, "notify.send", count);
     hostel_put_string(w, "template"), hostel_put_text(w, from->template);
     if (hostel_peek(from->params) != HOSTEL_NONE) hostel_put_string(w, "params"), hostel_put_value(w, from->params);
     if (from->language.at != NULL) hostel_put_string(w, "language"), hostel_put_text(w, from->language);
@@ -1059,8 +1118,15 @@ HOSTEL_SHARED_ bool hostel_http_fetch_result_read(hostel_reader map, hostel_http
 /** http.fetch: One HTTPS request to a host that the operator granted. Capability: http. Errors: unknown_method,
     capability_undeclared, capability_not_granted, grant_expired, grant_constraint, invalid_params, limit_exceeded,
     address_refused, fetch_failed, unknown_outcome, busy, internal. */
-HOSTEL_SHARED_ bool hostel_api_http_fetch(hostel_call *call, const hostel_http_fetch_params *from, hostel_http_fetch_result *into) {
-    hostel_writer *w = hostel_begin(call, "http.fetch", 1 + (from->method != NULL ? 1u : 0u) + (hostel_peek(from->headers) != HOSTEL_NONE ? 1u : 0u) + (from->body.at != NULL ? 1u : 0u) + (from->timeout_ms.given ? 1u : 0u) + (from->redirects.given ? 1u : 0u));
+HOSTEL_SHARED_ bool hostel_api_http_fetch(hostel_call *call, const hostel_http_fetch_params *from,
+                                          hostel_http_fetch_result *into) {
+    uint32_t count = 1;
+    count += from->method != NULL;
+    count += hostel_peek(from->headers) != HOSTEL_NONE;
+    count += from->body.at != NULL;
+    count += from->timeout_ms.given;
+    count += from->redirects.given;
+    hostel_writer *w = hostel_begin(call, "http.fetch", count);
     hostel_put_string(w, "url"), hostel_put_text(w, from->url);
     if (from->method != NULL) hostel_put_string(w, "method"), hostel_put_string(w, from->method);
     if (hostel_peek(from->headers) != HOSTEL_NONE) hostel_put_string(w, "headers"), hostel_put_value(w, from->headers);
@@ -1105,8 +1171,15 @@ HOSTEL_SHARED_ bool hostel_program_call_result_read(hostel_reader map, hostel_pr
 /** program.call: Call another program for this call's user; what it uses is paid from this call's budget. Capability:
     program.call. Errors: unknown_method, capability_undeclared, capability_not_granted, grant_expired,
     grant_constraint, invalid_params, limit_exceeded, not_found, program_failed, reentrant_call, busy, internal. */
-HOSTEL_SHARED_ bool hostel_api_program_call(hostel_call *call, const hostel_program_call_params *from, hostel_program_call_result *into) {
-    hostel_writer *w = hostel_begin(call, "program.call", 2 + (hostel_peek(from->params) != HOSTEL_NONE ? 1u : 0u) + (hostel_peek(from->narrow) != HOSTEL_NONE ? 1u : 0u) + (hostel_peek(from->delegate) != HOSTEL_NONE ? 1u : 0u) + (from->cpu_us.given ? 1u : 0u) + (from->host_calls.given ? 1u : 0u));
+HOSTEL_SHARED_ bool hostel_api_program_call(hostel_call *call, const hostel_program_call_params *from,
+                                            hostel_program_call_result *into) {
+    uint32_t count = 2;
+    count += hostel_peek(from->params) != HOSTEL_NONE;
+    count += hostel_peek(from->narrow) != HOSTEL_NONE;
+    count += hostel_peek(from->delegate) != HOSTEL_NONE;
+    count += from->cpu_us.given;
+    count += from->host_calls.given;
+    hostel_writer *w = hostel_begin(call, "program.call", count);
     hostel_put_string(w, "program"), hostel_put_text(w, from->program);
     hostel_put_string(w, "method"), hostel_put_text(w, from->method);
     if (hostel_peek(from->params) != HOSTEL_NONE) hostel_put_string(w, "params"), hostel_put_value(w, from->params);
@@ -1139,8 +1212,11 @@ HOSTEL_SHARED_ bool hostel_program_as_caller_result_read(hostel_reader map, host
 /** program.as_caller: Use what the calling program delegated: the request is carried out as that program's, on its
     account. Errors: unknown_method, capability_undeclared, capability_not_granted, grant_expired, invalid_params,
     limit_exceeded, internal. */
-HOSTEL_SHARED_ bool hostel_api_program_as_caller(hostel_call *call, const hostel_program_as_caller_params *from, hostel_program_as_caller_result *into) {
-    hostel_writer *w = hostel_begin(call, "program.as_caller", 1 + (hostel_peek(from->params) != HOSTEL_NONE ? 1u : 0u));
+HOSTEL_SHARED_ bool hostel_api_program_as_caller(hostel_call *call, const hostel_program_as_caller_params *from,
+                                                 hostel_program_as_caller_result *into) {
+    uint32_t count = 1;
+    count += hostel_peek(from->params) != HOSTEL_NONE;
+    hostel_writer *w = hostel_begin(call, "program.as_caller", count);
     hostel_put_string(w, "method"), hostel_put_text(w, from->method);
     if (hostel_peek(from->params) != HOSTEL_NONE) hostel_put_string(w, "params"), hostel_put_value(w, from->params);
     return hostel_send(call) && (hostel_program_as_caller_result_read(call->result, into) || hostel_not_read_(call));

@@ -80,7 +80,11 @@ pub const Call = struct {
         const map = if (@typeInfo(@TypeOf(details)).@"struct".field_names.len == 0) Raw.empty_map else details;
         const none: ?u64 = null;
         call.failure = try call.raw(.{
-            .code = code, .message = message, .retryable = false, .retry_after_ms = none, .details = map,
+            .code = code,
+            .message = message,
+            .retryable = false,
+            .retry_after_ms = none,
+            .details = map,
         });
         return error.Failed;
     }

@@ -92,7 +92,8 @@ fn take(comptime Program: type, message: []const u8) Error!?[]const u8 {
     if (try reader.ahead() != .map) return error.Malformed;
     const params = Raw{ .encoded = reader.left };
     if (kind == 2) {
-        if (@hasDecl(Program, "notifications")) notified(Program.notifications, &call, params) catch |why| call.complain(why);
+        if (@hasDecl(Program, "notifications"))
+            notified(Program.notifications, &call, params) catch |why| call.complain(why);
         return null;
     }
     const begun = arena.at;
@@ -130,7 +131,10 @@ fn invoke(comptime function: anytype, call: *Call, params: Raw) anyerror!Result(
     var reader = wire.Reader{ .left = params.encoded, .arena = &arena };
     const given = values.read(types[1].?, &reader) catch |why| switch (why) {
         error.OutOfMemory => return why,
-        error.Malformed => return call.failWith("invalid_params", "a parameter is missing or not what it should be", .{ .param = reader.field }),
+        error.Malformed => {
+            const message = "a parameter is missing or not what it should be";
+            return call.failWith("invalid_params", message, .{ .param = reader.field });
+        },
     };
     return function(call, given);
 }

@@ -158,8 +158,10 @@ pub fn write(w: *Writer, value: anytype) wire.WriteError!void {
             .one => try write(w, value.*),
             else => @compileError("no value of the wire: " ++ @typeName(T)),
         },
-        .@"struct" => |fields| if (@hasDecl(T, "writeWire")) try value.writeWire(w) //
-            else if (fields.is_tuple) try writeTuple(w, value) else try writeStruct(w, value),
+        .@"struct" => |fields| {
+            if (@hasDecl(T, "writeWire")) return value.writeWire(w);
+            return if (fields.is_tuple) writeTuple(w, value) else writeStruct(w, value);
+        },
         .@"union" => try value.writeWire(w),
         else => @compileError("no value of the wire: " ++ @typeName(T)),
     }
@@ -243,8 +245,10 @@ pub fn read(comptime T: type, r: *Reader) wire.ReadError!T {
             if (pointer.size != .slice) @compileError("not read from the wire: " ++ @typeName(T));
             return if (pointer.child == u8) readText(r) else readItems(pointer.child, r);
         },
-        .@"struct" => |fields| return if (@hasDecl(T, "readWire")) T.readWire(r) //
-            else if (fields.is_tuple) readTuple(T, r) else readStruct(T, r),
+        .@"struct" => |fields| {
+            if (@hasDecl(T, "readWire")) return T.readWire(r);
+            return if (fields.is_tuple) readTuple(T, r) else readStruct(T, r);
+        },
         .@"union" => return T.readWire(r),
         else => @compileError("not read from the wire: " ++ @typeName(T)),
     }

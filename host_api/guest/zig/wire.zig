@@ -68,17 +68,21 @@ pub const Writer = struct {
     }
 
     pub noinline fn text(w: *Writer, value: []const u8) WriteError!void {
-        if (value.len < 32) try w.head(0xa0 | @as(u8, @intCast(value.len)), 0, 0) //
-        else if (value.len <= 0xff) try w.head(0xd9, value.len, 1) //
-        else if (value.len <= 0xffff) try w.head(0xda, value.len, 2) //
-        else try w.head(0xdb, value.len, 4);
+        switch (value.len) {
+            0...31 => |size| try w.head(0xa0 | @as(u8, @intCast(size)), 0, 0),
+            32...0xff => |size| try w.head(0xd9, size, 1),
+            0x100...0xffff => |size| try w.head(0xda, size, 2),
+            else => |size| try w.head(0xdb, size, 4),
+        }
         try w.copy(value);
     }
 
     pub noinline fn bytes(w: *Writer, value: []const u8) WriteError!void {
-        if (value.len <= 0xff) try w.head(0xc4, value.len, 1) //
-        else if (value.len <= 0xffff) try w.head(0xc5, value.len, 2) //
-        else try w.head(0xc6, value.len, 4);
+        switch (value.len) {
+            0...0xff => |size| try w.head(0xc4, size, 1),
+            0x100...0xffff => |size| try w.head(0xc5, size, 2),
+            else => |size| try w.head(0xc6, size, 4),
+        }
         try w.copy(value);
     }
 

@@ -10,9 +10,9 @@
  *   memory.c      malloc
  *   moment.c      time and randomness: never those of the moment the snapshot was taken
  *
- * The engine starts once, when it is built: snapshot.py keeps the memory as it is then, so that an instance begins with
- * runtime, context and prelude ready. All state therefore lies in the linear memory, and the start asks nobody for
- * anything.
+ * The engine starts once, when it is built: sample_programs/snapshot.py keeps the memory as it is then, so that an
+ * instance begins with runtime, context and prelude ready. All state therefore lies in the linear memory, and the start
+ * asks nobody for anything.
  */
 #ifndef HOSTEL_ENGINE_H
 #define HOSTEL_ENGINE_H
@@ -127,6 +127,7 @@ JSValue module_evaluate(JSContext *ctx, Member member);
 /* ---- memory.c ---- */
 void memory_seal(void);
 bool memory_ran_out(void);
+void memory_clean(void);
 
 /* ---- natives.c ---- */
 int natives_define(JSContext *ctx);

@@ -19,6 +19,7 @@
 #define LISTS 28
 #define GROW_SHARE 8 /* memory grows by this share of what there is at the least, while there is as much to be had */
 #define LARGEST 0x40000000u
+#define CLEAN_BYTES 1024 /* so many zeros below the stack, and nothing lies below them */
 
 typedef struct Block {
     uint32_t size;   /* with this head; a multiple of ALIGN, and 1 more while it is in use */
@@ -37,6 +38,7 @@ static struct {
     uint32_t limit;  /* end of the memory; 0: nothing was asked for yet */
     uint32_t filled; /* bit n: lists[n] is not empty */
     Block *lists[LISTS];
+    uintptr_t highest; /* where `end` ever was, but for what is clean again */
     bool ran_out;
 } heap;
 
@@ -145,6 +147,7 @@ void free(void *pointer) {
         block = before;
     }
     if (at(block, block->size) == heap.end) {
+        if ((uintptr_t)heap.end > heap.highest) heap.highest = (uintptr_t)heap.end;
         heap.end = block;
         heap.before = block->before;
         return;
@@ -189,6 +192,19 @@ void *realloc(void *pointer, size_t size) {
     memcpy(moved, pointer, had - HEAD);
     free(pointer);
     return moved;
+}
+
+/* Zeroes what is free, and what was used of the stack below the caller's frame: a copy of the memory is the smaller for
+ * it. */
+void memory_clean(void) {
+    for (int list = 0; list < LISTS; list++)
+        for (Block *block = heap.lists[list]; block != NULL; block = block->next)
+            memset(block + 1, 0, block->size - sizeof *block);
+    if (heap.highest > (uintptr_t)heap.end) memset(heap.end, 0, heap.highest - (uintptr_t)heap.end);
+    heap.highest = (uintptr_t)heap.end;
+    static const uint8_t unused[CLEAN_BYTES];
+    uint8_t *at = (uint8_t *)(((uintptr_t)__builtin_frame_address(0) - CLEAN_BYTES) & ~(uintptr_t)(CLEAN_BYTES - 1));
+    for (; at != NULL && memcmp(at, unused, CLEAN_BYTES) != 0; at -= CLEAN_BYTES) memset(at, 0, CLEAN_BYTES);
 }
 
 /* Forgets what is free between blocks: from here on new blocks lie above all that there are, next to each other. */

@@ -5,9 +5,12 @@
 
 #include "engine.h"
 
-#define STACK_BYTES_MOST (120 * 1024) /* of the linear memory's: with more the machine's own stack would end first, in a trap */
-#define GARBAGE_BYTES (4 * 1024 * 1024) /* allocated before the first search for cycles, which touches all of memory */
-#define ROOM_BYTES (128 * 1024) /* free at the start, so that a small script need not ask for memory */
+/* Of the stack in the linear memory: with more the machine's own would end first, in a trap. */
+#define STACK_BYTES_MOST (120 * 1024)
+/* Allocated before the first search for cycles, which touches all of memory. */
+#define GARBAGE_BYTES (4 * 1024 * 1024)
+/* Free at the start, so that a small script need not ask for memory. */
+#define ROOM_BYTES (128 * 1024)
 
 Engine engine = {.methods = JS_UNDEFINED, .notifications = JS_UNDEFINED, .not_loaded = JS_UNDEFINED};
 static uint8_t *answer; /* the last one, until the next message */
@@ -53,6 +56,7 @@ EXPORT("hostel_start") int32_t hostel_start(uint32_t at, uint32_t size) {
     memory_seal();
     void *volatile room = malloc(ROOM_BYTES); /* volatile: or the compiler sees through it */
     free(room);
+    memory_clean();
     return 0;
 }
 
@@ -65,7 +69,10 @@ static JSValue own_export(JSContext *ctx, JSValueConst space, const char *name) 
 }
 
 static bool load(JSContext *ctx, uint32_t at, uint32_t size) {
-    if (!image_open((const uint8_t *)(uintptr_t)at, size)) return JS_ThrowPlainError(ctx, "the script image is damaged"), false;
+    if (!image_open((const uint8_t *)(uintptr_t)at, size)) {
+        JS_ThrowPlainError(ctx, "the script image is damaged");
+        return false;
+    }
     JSValue space = module_evaluate(ctx, image_member(0));
     if (JS_IsException(space)) return false;
     engine.methods = own_export(ctx, space, "default");
@@ -74,8 +81,9 @@ static bool load(JSContext *ctx, uint32_t at, uint32_t size) {
     JSValue unhandled = take_unhandled(ctx);
     if (!JS_IsUninitialized(unhandled)) return JS_Throw(ctx, unhandled), false;
     if (JS_IsObject(engine.methods) || JS_IsObject(engine.notifications)) return true;
-    return JS_ThrowTypeError(ctx, "%.*s has no default export with methods: export default { async hello(params) {…} }",
-                             (int)image_member(0).path_size, image_member(0).path), false;
+    JS_ThrowTypeError(ctx, "%.*s has no default export with methods: export default { async hello(params) {…} }",
+                      (int)image_member(0).path_size, image_member(0).path);
+    return false;
 }
 
 static uint64_t given(Writer *w) {
@@ -98,7 +106,7 @@ EXPORT("hostel_load") uint64_t hostel_load(uint32_t at, uint32_t size) {
     }
     image_close();
     host_forget(ctx);
-    if (loaded) return 0;
+    if (loaded) return memory_clean(), 0;
     w.elements = 1;
     if (!JS_IsObject(engine.not_loaded) || !put_value(ctx, &w, engine.not_loaded, 0, "error")) {
         w.size = 0;
@@ -132,7 +140,8 @@ static JSValue find_method(JSContext *ctx, JSValueConst methods, const Message *
     JSValue found = JS_UNDEFINED;
     if (!JS_IsObject(methods)) return found;
     JSAtom name = JS_NewAtomLen(ctx, message->method, message->method_size);
-    if (name != JS_ATOM_NULL && JS_GetOwnProperty(ctx, NULL, methods, name) > 0) found = JS_GetProperty(ctx, methods, name);
+    if (name != JS_ATOM_NULL && JS_GetOwnProperty(ctx, NULL, methods, name) > 0)
+        found = JS_GetProperty(ctx, methods, name);
     JS_FreeAtom(ctx, name);
     if (JS_IsException(found) || JS_IsFunction(ctx, found)) return found;
     JS_FreeValue(ctx, found);
@@ -160,8 +169,8 @@ static JSValue awaited(JSContext *ctx, JSValue result) {
         JS_FreeValue(ctx, result);
         JSValue unhandled = take_unhandled(ctx); /* more likely the cause than the consequence */
         if (!JS_IsUninitialized(unhandled)) return JS_Throw(ctx, unhandled);
-        return JS_ThrowPlainError(ctx, "the method awaits a promise that nothing can settle any more: no request is under "
-                                       "way and no timer is set");
+        return JS_ThrowPlainError(ctx, "the method awaits a promise that nothing can settle any more: no request is "
+                                       "under way and no timer is set");
     }
     bool rejected = JS_PromiseState(ctx, result) == JS_PROMISE_REJECTED;
     JSValue value = JS_PromiseResult(ctx, result);
@@ -183,9 +192,9 @@ static JSValue run(JSContext *ctx, JSValueConst methods, JSValueConst method, Me
 }
 
 static void put_unknown_method(Writer *w, const Message *message) {
-    char text[160];
+    char text[320]; /* a method has 64 characters: nothing is cut in the middle of one */
     int size = snprintf(text, sizeof text, "there is no method '%.*s'", (int)message->method_size, message->method);
-    put_plain_error(w, message->msgid, "unknown_method", text, (size_t)size < sizeof text ? (size_t)size : sizeof text - 1);
+    put_plain_error(w, message->msgid, "unknown_method", text, (size_t)size);
 }
 
 static void handle(JSContext *ctx, Writer *w, Message *message) {

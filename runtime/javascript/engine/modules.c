@@ -14,7 +14,6 @@
 
 static struct {
     const uint8_t *bytes;
-    size_t size;
     Member *members;
     int count;
 } image;
@@ -25,7 +24,7 @@ bool image_open(const uint8_t *bytes, size_t size) {
     if (!read_array(&r, &count) || count == 0 || count > size) return false;
     image.members = calloc(count, sizeof *image.members);
     if (image.members == NULL) return false;
-    image.bytes = bytes, image.size = size, image.count = (int)count;
+    image.bytes = bytes, image.count = (int)count;
     for (uint32_t index = 0; index < count; index++) {
         Member *member = &image.members[index];
         if (!read_array(&r, &parts) || parts != 2 || !read_text(&r, &member->path, &member->path_size) ||
@@ -35,12 +34,8 @@ bool image_open(const uint8_t *bytes, size_t size) {
     return r.at == r.end;
 }
 
-/* The bytes are cleared: memory that a script left as it was costs nobody who begins with a copy of it anything. */
 void image_close(void) {
-    if (image.bytes != NULL) {
-        memset((void *)image.bytes, 0, image.size);
-        free((void *)image.bytes);
-    }
+    free((void *)image.bytes);
     free(image.members);
     memset(&image, 0, sizeof image);
 }
@@ -99,8 +94,8 @@ char *module_normalize(JSContext *ctx, const char *base, const char *name, void 
     char path[PATH_BYTES_MOST + 1];
     if (strcmp(name, "hostel") == 0 || (is_ours(name) && is_ours(base))) return js_strdup(ctx, name);
     if (strncmp(name, "./", 2) != 0 && strncmp(name, "../", 3) != 0) {
-        JS_ThrowReferenceError(ctx, "%.80s imports '%.80s'. What can be imported is 'hostel', and files of the bundle by "
-                                    "a path that begins with ./ or ../, such as './%.80s'", base, name, name);
+        JS_ThrowReferenceError(ctx, "%.80s imports '%.80s'. What can be imported is 'hostel', and files of the bundle "
+                                    "by a path that begins with ./ or ../, such as './%.80s'", base, name, name);
     } else if (!join(base, name, path)) {
         JS_ThrowReferenceError(ctx, "%.80s imports '%.80s', which leads out of the bundle", base, name);
     } else if (image.count != 0 && find(path) == NULL) {
@@ -146,8 +141,8 @@ JSModuleDef *module_load(JSContext *ctx, const char *name, void *opaque, JSValue
     (void)opaque, (void)attributes;
     const Member *member = find(name);
     if (member == NULL) {
-        JS_ThrowReferenceError(ctx, "'%.80s' cannot be imported now: a file is loaded with the script, or never. Import it "
-                                    "at the top", name);
+        JS_ThrowReferenceError(ctx, "'%.80s' cannot be imported now: a file is loaded with the script, or never. "
+                                    "Import it at the top", name);
         return NULL;
     }
     size_t size = strlen(name);

@@ -1,7 +1,7 @@
 /* Time and randomness. The snapshot is taken once and serves every call, and a script is loaded once for many: whatever
  * depends on the moment is asked of the host while a message is handled, and at no other time.
  *
- * build.py puts the three functions of quickjs_seams.h where quickjs.c would use seeds and a clock of its own.
+ * build_engine.py puts the three functions of quickjs_seams.h where quickjs.c would use seeds and a clock of its own.
  */
 #include <sys/time.h>
 #include <wasi/api.h>

@@ -1,4 +1,4 @@
-/* What build.py puts into quickjs.c: included before it (-include). The functions are defined in moment.c. */
+/* What build_engine.py puts into quickjs.c: included before it (-include). The functions are defined in moment.c. */
 #ifndef HOSTEL_QUICKJS_SEAMS_H
 #define HOSTEL_QUICKJS_SEAMS_H
 

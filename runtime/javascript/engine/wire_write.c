@@ -1,5 +1,5 @@
-/* Values to MessagePack, in the bounds of the wire (docs/protocol.md §5.1): what lies outside of them is a TypeError that
- * names the place. */
+/* Values to MessagePack, in the bounds of the wire (docs/protocol.md §5.1): what lies outside of them is a TypeError
+ * that names the place. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -166,7 +166,8 @@ static bool put_js_text(JSContext *ctx, Writer *w, JSValueConst value, const Pla
     bool whole = is_utf8(text, size);
     if (whole) put_text(w, text, size);
     JS_FreeCString(ctx, text);
-    return whole || refused(ctx, place, "has half of a surrogate pair: no text for others (see String.prototype.toWellFormed)");
+    if (whole) return true;
+    return refused(ctx, place, "has half of a surrogate pair: no text for others (see String.prototype.toWellFormed)");
 }
 
 static bool put_list(JSContext *ctx, Writer *w, JSValueConst value, int depth, const Place *place) {
@@ -236,7 +237,8 @@ static bool put_object(JSContext *ctx, Writer *w, JSValueConst value, int depth,
         put_binary(w, bytes, size);
         return true;
     }
-    if (depth >= DEPTH_MOST) return refused(ctx, place, "is deeper than the 16 levels of a message (or refers to itself)");
+    if (depth >= DEPTH_MOST)
+        return refused(ctx, place, "is deeper than the 16 levels of a message (or refers to itself)");
     if (JS_IsArray(value)) return put_list(ctx, w, value, depth, place);
     const char *why = NULL;
     if (JS_IsFunction(ctx, value)) why = "is a function";

@@ -80,7 +80,7 @@ static bool require_staff(hostel_reply *reply) {
     hostel_storage_get_result stored;
     if (!hostel_api_user_login(&call, &user) || !shared_get(&call, hostel_text_of("staff"), &stored))
         return pass_on(reply, &call);
-    return staff_has(stored.value, user.id) || refuse(reply, "not_staff", "only packers of the shop; staff.join makes one");
+    return staff_has(stored.value, user.id) || refuse(reply, "not_staff", "only for packers of the shop");
 }
 
 /* ---- the report ---------------------------------------------------------------------------------------------------- */
@@ -103,7 +103,8 @@ static bool missing_merge(hostel_reader before, hostel_reader items, hostel_writ
     for (old *= 2; old > 0; old--, hostel_skip(&known)) hostel_put_value(merged, known);
     for (given = hostel_read_map(&again); given > 0; given--) {
         hostel_text sku = hostel_read_text(&again);
-        if (hostel_peek(hostel_find_text(before, sku)) == HOSTEL_NONE) hostel_put_text(merged, sku), hostel_put_value(merged, again);
+        bool is_known = hostel_peek(hostel_find_text(before, sku)) != HOSTEL_NONE;
+        if (!is_known) hostel_put_text(merged, sku), hostel_put_value(merged, again);
         hostel_skip(&again);
     }
     return !merged->full || refuse(reply, "report_too_large", "the report does not fit");
@@ -165,7 +166,7 @@ static bool refund_line(hostel_text order_id, hostel_text number, uint32_t line,
                                            .out_request_no = numbered(hostel_text_of("missing-"), line),
                                            .reason = hostel_text_of("缺货退款 Missing from your delivery")};
     if (hostel_api_payment_refund(&call, &params, &made)) return true;
-    hostel_log("warning", text_joined("missing goods not paid back yet, the next order.show tries again: ", call.error.code));
+    hostel_log("warning", text_joined("missing goods not paid back yet, order.show tries again: ", call.error.code));
     return false;
 }
 
@@ -174,7 +175,8 @@ static bool refund_is_written(hostel_reader refunds, hostel_text sku) {
     hostel_text written;
     uint32_t left = hostel_peek(refunds) == HOSTEL_ARRAY ? hostel_read_array(&refunds) : 0;
     for (; left > 0 && !refunds.bad; left--, hostel_skip(&refunds))
-        if (hostel_text_between(hostel_find(refunds, "sku"), 1, SKU_BYTES, &written) && hostel_same(written, sku)) return true;
+        if (hostel_text_between(hostel_find(refunds, "sku"), 1, SKU_BYTES, &written) && hostel_same(written, sku))
+            return true;
     return false;
 }
 
@@ -186,7 +188,8 @@ static hostel_writer order_with_refunds(hostel_reader record, const hostel_write
     hostel_put_map(&w, left - known + 2);
     for (; left > 0 && !fields.bad; left--) {
         hostel_text key = hostel_read_text(&fields);
-        if (!hostel_is(key, "refunds") && !hostel_is(key, "refunded")) hostel_put_text(&w, key), hostel_put_value(&w, fields);
+        bool is_replaced = hostel_is(key, "refunds") || hostel_is(key, "refunded");
+        if (!is_replaced) hostel_put_text(&w, key), hostel_put_value(&w, fields);
         hostel_skip(&fields);
     }
     hostel_put_string(&w, "refunds"), hostel_put_array(&w, count);

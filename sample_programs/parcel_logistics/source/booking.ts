@@ -2,7 +2,7 @@
  *
  * What lives here: what callers may ask to be sent, checked; the number of a new shipment. What must not: payment.
  */
-import { Answer, HostError, Result, Value, Writer, answer, fail, given, passOn, random, refused } from "hostel";
+import { Answer, HostError, Result, Value, Writer, answer, given, passOn, random, refused } from "hostel";
 import { CURRENCY, office } from "./office";
 import { Place, homeOf, placeOf } from "./place";
 import { GRAMS_MOST, SERVICES, insuredOf, priceOf, putServiceName, zoneOf } from "./rates";
@@ -30,23 +30,29 @@ export function quote(params: Value): Answer {
 /** book {from?, to, grams, contents, service?, insured?}: the shipment, unpaid. Asks the user for their address where
  *  `from` is left out and they have not decided yet. */
 export function book(params: Value): Answer {
+  const made = booked(params, newNumber(), "");
+  if (!made.ok) return passOn(made.error);
+  const told = new Writer().map().key("shipment");
+  made.value.show(told, true);
+  return answer(told.end());
+}
+
+/** The same as a record, which is kept under that number; `account`: the program that it is sent for, or "". */
+export function booked(params: Value, number: string, account: string): Result<Shipment> {
   const contents = params.get("contents").textBetween(1, 64);
   const service = params.get("service").text("standard");
-  if (contents === null) return fail("invalid_params", "contents: what is in it, 1 to 64 characters");
-  if (!SERVICES.includes(service)) return fail("invalid_params", "service: standard or express");
+  if (contents === null) return invalid("contents: what is in it, 1 to 64 characters");
+  if (!SERVICES.includes(service)) return invalid("service: standard or express");
   const wanted = shipmentOf(params, true);
-  if (!wanted.ok) return passOn(wanted.error);
+  if (!wanted.ok) return wanted;
   const made = wanted.value;
+  made.number = number;
+  made.account = account;
   made.contents = contents;
   made.service = service;
   made.priceFen = priceOf(zoneOf(made.from, made.to), made.grams, service, made.insuredFen);
   made.bookedMs = office.nowMs;
-  made.number = newNumber();
-  const saved = save(made);
-  if (!saved.ok) return passOn(saved.error);
-  const told = new Writer().map().key("shipment");
-  made.show(told, true);
-  return answer(told.end());
+  return save(made);
 }
 
 /** What both take. */
@@ -78,7 +84,7 @@ function invalid(message: string): Result<Shipment> {
 }
 
 /** Newer ones come first in the order of their letters, and nobody guesses one. */
-function newNumber(): string {
+export function newNumber(): string {
   let left = LAST_MS - office.nowMs;
   let number = "";
   for (let i = 0; i < 9; i++) {

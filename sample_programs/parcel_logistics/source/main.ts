@@ -1,5 +1,6 @@
 /* main.ts: which message is answered by what. A fresh sandbox answers each one: what is to be kept is in storage. */
 import { Answer, Request, Writer, answer, fail, passOn, serve } from "hostel";
+import { send } from "./account";
 import { book, quote } from "./booking";
 import { opened } from "./office";
 import { cancel, pay } from "./paying";
@@ -25,11 +26,11 @@ function handle(request: Request): Answer {
   const number = params.get("number").text();
   if (method == "quote") return quote(params);
   if (method == "book") return book(params);
-  if (method == "pay") {
+  if (method == "pay" || method == "send") {
     const wait = params.get("wait_ms");
     const waitMs = wait.exists ? wait.intBetween(0, PAY_WAIT_MS_MOST) : PAY_WAIT_MS;
     if (waitMs < 0) return fail("invalid_params", "wait_ms: 0 to 600000, or left out");
-    return pay(number, waitMs);
+    return method == "pay" ? pay(number, waitMs) : send(params, waitMs);
   }
   if (method == "track") return track(number);
   if (method == "list") return list(params.get("after").text());
@@ -40,5 +41,5 @@ function handle(request: Request): Answer {
   }
   if (method == "cancel") return cancel(number);
   if (method == "notices.ask") return askForNotices();
-  return fail("unknown_method", "this office answers quote, book, pay, track, list, redirect, cancel and notices.ask");
+  return fail("unknown_method", "this office answers quote, book, pay, track, list, redirect, cancel, send and notices.ask");
 }

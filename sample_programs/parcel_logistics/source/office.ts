@@ -11,6 +11,9 @@ const FEN_MOST: i64 = 100_000;
 export class Office {
   carrier: string = "";
   shop: string = "";
+  /** Programs that send parcels for their users, and the one that called; "" where it is a user. */
+  accounts: Array<string> = [];
+  caller: string = "";
   nowMs: i64 = 0;
   cityFen: i64 = 900;
   regionFen: i64 = 1_200;
@@ -33,6 +36,9 @@ export function opened(): HostError | null {
     return badConfig("carrier", "the carrier's address, https:// and its host");
   }
   made.shop = config.get("shop").text();
+  made.caller = info.value.caller;
+  const accounts = config.get("accounts").items();
+  for (let i = 0; i < accounts.length; i++) made.accounts.push(accounts[i].text());
   const rates = config.get("rates");
   made.cityFen = fen(rates, "city", made.cityFen);
   made.regionFen = fen(rates, "region", made.regionFen);

@@ -11,10 +11,9 @@
 import { Answer, OrderResult, Result, Writer, answer, fail, given, passOn, payment, refused } from "hostel";
 import { dropLabel, makeLabel } from "./carrier";
 import { Labelled, NextAttempt, Ordered, Step, change } from "./change";
-import { CURRENCY } from "./office";
 import { Shipment, load } from "./shipment";
+import { asked, created, isOurs, looked } from "./till";
 
-const TTL_S: i64 = 900;
 const ATTEMPTS = 3;
 
 /** pay {number, wait_ms?}: the shipment and how its payment stands. */
@@ -24,13 +23,14 @@ export function pay(number: string, waitMs: i64): Answer {
   let parcel = found.value;
   let status = "succeeded";
   if (parcel.isOpen) {
+    if (!isOurs(parcel)) return otherPayer();
     const order = ordered(parcel);
     if (!order.ok) return passOn(order.error);
     let paid = order.value;
     if (paid.status != "succeeded") {
-      const asked = payment.request({ orderId: paid.orderId, waitMs });
-      if (!asked.ok) return passOn(asked.error);
-      paid = asked.value;
+      const said = asked(parcel, paid.orderId, waitMs);
+      if (!said.ok) return passOn(said.error);
+      paid = said.value;
     }
     status = paid.status;
     if (status == "pending" || status == "closed") return declined(parcel, paid);
@@ -52,12 +52,9 @@ export function pay(number: string, waitMs: i64): Answer {
 function ordered(parcel: Shipment): Result<OrderResult> {
   let now = parcel;
   for (let i = 0; i < ATTEMPTS; i++) {
-    let order = payment.create({
-      key: now.tradeNo, outTradeNo: now.tradeNo, amount: { amount: now.priceFen, currency: CURRENCY },
-      subject: `Parcel to ${now.to.city}`, ttlS: TTL_S,
-    });
+    let order = created(now);
     // What was made before is answered as it was then: how it stands now is another question.
-    if (order.ok && order.value.replayed) order = payment.query({ orderId: order.value.orderId });
+    if (order.ok && order.value.replayed) order = looked(now);
     if (!order.ok) return order;
     const is_closed = order.value.status == "closed";
     const kept = is_closed
@@ -67,7 +64,7 @@ function ordered(parcel: Shipment): Result<OrderResult> {
     if (!is_closed) return order;
     now = kept.value.shipment;
   }
-  return payment.query({ outTradeNo: now.tradeNo });
+  return looked(now);
 }
 
 /** After a no the order can still be paid; after the third, or without the money, it is closed. */
@@ -99,6 +96,7 @@ export function cancel(number: string): Answer {
   const found = load(number);
   if (!found.ok) return passOn(found.error);
   let parcel = found.value;
+  if (parcel.account != "") return otherPayer();
   if (parcel.isOpen) {
     const closed = givenUp(parcel);
     if (!closed.ok) return passOn(closed.error);
@@ -118,6 +116,10 @@ export function cancel(number: string): Answer {
   const told = new Writer().map().key("shipment");
   parcel.show(told, true);
   return answer(told.end());
+}
+
+function otherPayer(): Answer {
+  return fail("other_payer", "another program sends this parcel for you: ask there");
 }
 
 /** An unpaid shipment is given up with its payment order; one that was paid in this very moment comes back paid. */

@@ -36,6 +36,8 @@ export class Shipment {
   contents: string = "";
   insuredFen: i64 = 0;
   priceFen: i64 = 0;
+  /** The program that sends it for its user, and is paid the price; "": the user, here. */
+  account: string = "";
   bookedMs: i64 = 0;
   from: Place = new Place();
   to: Place = new Place();
@@ -67,7 +69,7 @@ export class Shipment {
   write(into: Writer): void {
     into.map().key("number").text(this.number).key("state").text(this.state).key("service").text(this.service);
     into.key("grams").int(this.grams).key("contents").text(this.contents).key("insured_fen").int(this.insuredFen);
-    into.key("price_fen").int(this.priceFen).key("booked_ms").int(this.bookedMs);
+    into.key("price_fen").int(this.priceFen).key("account").text(this.account).key("booked_ms").int(this.bookedMs);
     this.from.write(into.key("from"));
     this.to.write(into.key("to"));
     into.key("attempt").int(this.attempt).key("order_id").text(this.orderId).key("label").text(this.label);
@@ -112,6 +114,7 @@ function shipmentOf(kept: Value, version: i64): Shipment | null {
   made.contents = kept.get("contents").text();
   made.insuredFen = kept.get("insured_fen").int();
   made.priceFen = kept.get("price_fen").int();
+  made.account = kept.get("account").text();
   made.bookedMs = kept.get("booked_ms").int();
   made.from = from;
   made.to = to;

@@ -118,7 +118,7 @@ export function list(after: string): Answer {
 
 /** The payment order of a day ago is closed; one that was paid all the same is left to `pay` and its event. */
 function forgotten(parcel: Shipment): bool {
-  if (parcel.orderId != "") {
+  if (parcel.orderId != "" && parcel.account == "") {
     const order = payment.query({ orderId: parcel.orderId });
     if (!order.ok || order.value.status != "closed") return false;
   }

@@ -29,9 +29,12 @@ pub const Appointment = struct {
     fee: i64,
     held_until_ms: i64,
     order_id: ?[]const u8 = null,
-    /// In fen; decided when it is cancelled, whenever the money moves.
+    /// In fen: what goes back, decided and written down once; due until the money has moved.
     refund: i64 = 0,
+    refund_due: bool = false,
     queue: ?[]const u8 = null,
+    /// The courier's number, once its document was sent home.
+    parcel: ?[]const u8 = null,
     /// The language it was booked in: a reminder comes when nobody looks, so the session knows none.
     chinese: bool,
     reminded: bool = false,

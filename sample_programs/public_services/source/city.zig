@@ -12,7 +12,12 @@ pub const currency = "CNY";
 /// One text for each language that the program speaks.
 pub const Text = struct { zh: []const u8, en: []const u8 };
 
-pub const Office = struct { id: []const u8, name: Text, desks: u32 };
+/// `address`: where a courier fetches what is sent home; nothing is, where it is left out.
+pub const Office = struct { id: []const u8, name: Text, desks: u32, address: ?Address = null };
+const Address = struct { city: []const u8, street: []const u8 };
+
+/// A program with an account for the city (its method `send`), and the most that a parcel may cost, in fen.
+const Courier = struct { program: []const u8, freight_most: i64 = 3_000 };
 
 /// `fee`: in fen; 0 for none.
 pub const Service = struct { id: []const u8, name: Text, fee: i64 };
@@ -20,8 +25,8 @@ pub const Service = struct { id: []const u8, name: Text, fee: i64 };
 /// The configuration; what it leaves out is as here. `fees_waived`: ids of services that cost nothing for now.
 const Config = struct {
     offices: []const Office = &.{
-        .{ .id = "north", .name = .{ .zh = "城北政务服务中心", .en = "North service centre" }, .desks = 2 },
-        .{ .id = "harbour", .name = .{ .zh = "海港办事处", .en = "Harbour office" }, .desks = 1 },
+        .{ .id = "north", .name = .{ .zh = "城北政务服务中心", .en = "North service centre" }, .desks = 2, .address = .{ .city = "杭州", .street = "城北路 1 号" } },
+        .{ .id = "harbour", .name = .{ .zh = "海港办事处", .en = "Harbour office" }, .desks = 1, .address = .{ .city = "杭州", .street = "海港路 8 号" } },
     },
     services: []const Service = &.{
         .{ .id = "residence_permit", .name = .{ .zh = "居住证办理", .en = "Residence permit" }, .fee = 2_000 },
@@ -29,6 +34,7 @@ const Config = struct {
         .{ .id = "marriage_certificate", .name = .{ .zh = "结婚登记", .en = "Marriage certificate" }, .fee = 0 },
     },
     fees_waived: []const []const u8 = &.{},
+    courier: ?Courier = null,
     utc_offset_minutes: i64 = 480,
 };
 

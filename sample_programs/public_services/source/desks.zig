@@ -47,7 +47,8 @@ pub fn free(city: *const City, office: Office, slots: []const Slot) ![]const u32
     const counts = try city.call.allocator().alloc(u32, slots.len);
     if (slots.len == 0) return counts;
     const key = try keyOf(city, office.id, slots[0]);
-    const seats = try without(city, try read(city, try storage.get(city.call, .{ .key = key, .scope = .program })), null, "");
+    const stored = try storage.get(city.call, .{ .key = key, .scope = .program });
+    const seats = try without(city, try read(city, stored), null, "");
     for (slots, counts) |slot, *count| count.* = office.desks -| countOf(seats, slot);
     return counts;
 }

@@ -41,24 +41,40 @@ pub fn pay(city: *const City, held: Appointment, wait_ms: i64) !Appointment {
     return settleAs(city, appointment, after);
 }
 
-/// Brings an appointment that is held into line with its payment: whoever looks at it does this first.
-pub fn settle(city: *const City, held: Appointment) !Appointment {
-    if (held.state != .held) return held;
-    if (held.order_id) |order_id|
-        return settleAs(city, held, try payment.query(city.call, .{ .order_id = order_id }));
-    return if (city.now_ms < held.held_until_ms) held else letGo(city, held);
+/// Brings an appointment into line with its payment, and pays back what is due: whoever looks at it does this first.
+pub fn settle(city: *const City, before: Appointment) !Appointment {
+    if (before.refund_due) return giveBack(city, before);
+    if (before.state != .held) return before;
+    if (before.order_id) |order_id|
+        return settleAs(city, before, try payment.query(city.call, .{ .order_id = order_id }));
+    return if (city.now_ms < before.held_until_ms) before else letGo(city, before);
 }
 
-/// The citizen goes; what they get back is in `refund` and was decided once.
-pub fn giveBack(city: *const City, cancelled: Appointment) !void {
-    const order_id = cancelled.order_id orelse return;
-    if (cancelled.refund > 0) {
-        try refund(city, cancelled.number, order_id, cancelled.refund, .{ .zh = "预约取消", .en = "Appointment cancelled" });
-        return;
-    }
-    const order = try payment.query(city.call, .{ .order_id = order_id });
-    if (!is(order, "pending") and !is(order, "confirming")) return;
-    const key = try city.call.print("{s}-close", .{cancelled.number});
+/// Pays what was decided to go back. The host makes it once, however often it is asked; what it refuses stays due.
+fn giveBack(city: *const City, due: Appointment) !Appointment {
+    var appointment = due;
+    const reason = Text{ .zh = "预约费用退还", .en = "Fee of your appointment" };
+    _ = payment.refund(city.call, .{
+        .key = try city.call.print("{s}-refund", .{due.number}),
+        .order_id = due.order_id orelse return due,
+        .out_request_no = due.number,
+        .amount = due.refund,
+        .reason = if (due.chinese) reason.zh else reason.en,
+    }) catch |why| {
+        if (why != error.Refused) return why;
+        const message = try city.call.print("a refund is due still: {s}", .{city.call.refused.code});
+        try hostel.api.log.write(city.call, .{ .level = .warning, .message = message });
+        return due;
+    };
+    appointment.refund_due = false;
+    try appointments.save(city, appointment);
+    return appointment;
+}
+
+/// Ends a payment that was not made. Refused where it was made at this moment: the appointment is booked then.
+pub fn close(city: *const City, held: Appointment) !void {
+    const order_id = held.order_id orelse return;
+    const key = try city.call.print("{s}-close", .{held.number});
     _ = try payment.close(city.call, .{ .key = key, .order_id = order_id });
 }
 
@@ -85,10 +101,10 @@ fn book(city: *const City, held: Appointment) !Appointment {
     }
     appointment.state = .released;
     appointment.refund = held.fee;
+    appointment.refund_due = held.fee > 0;
     try appointments.save(city, appointment);
-    if (held.order_id) |order_id|
-        try refund(city, held.number, order_id, held.fee, .{ .zh = "名额已满", .en = "The desk was taken" });
-    const text = Text{ .zh = "付款时名额已被预约，费用已退回", .en = "the desk was taken before the fee came; it went back" };
+    if (appointment.refund_due) _ = try giveBack(city, appointment);
+    const text = Text{ .zh = "付款时名额已被预约，费用退回", .en = "the desk was taken before the fee came; it goes back" };
     return city.refuse("slot_lost", text, .{ .number = held.number, .refund = city_of.money(held.fee) });
 }
 
@@ -98,16 +114,6 @@ fn letGo(city: *const City, held: Appointment) !Appointment {
     try appointments.save(city, appointment);
     try desks.release(city, held.office, held.at(), held.number);
     return appointment;
-}
-
-fn refund(city: *const City, number: []const u8, order_id: []const u8, amount: i64, reason: city_of.Text) !void {
-    _ = try payment.refund(city.call, .{
-        .key = try city.call.print("{s}-refund", .{number}),
-        .order_id = order_id,
-        .out_request_no = number,
-        .amount = amount,
-        .reason = city.say(reason),
-    });
 }
 
 fn is(order: hostel.api.OrderResult, status: []const u8) bool {

@@ -5,8 +5,10 @@
 const std = @import("std");
 const hostel = @import("hostel");
 const appointments = @import("appointments.zig");
+const books = @import("books.zig");
 const calendar = @import("calendar.zig");
 const city_of = @import("city.zig");
+const delivery = @import("delivery.zig");
 const desks = @import("desks.zig");
 const fees = @import("fees.zig");
 const Appointment = appointments.Appointment;
@@ -36,6 +38,7 @@ const View = struct {
     refund: Money,
     held_until_ms: ?i64,
     queue: ?[]const u8,
+    parcel: ?[]const u8,
 };
 
 const Numbered = struct { number: []const u8 };
@@ -133,12 +136,14 @@ pub const methods = struct {
         const city = try City.open(call);
         var appointment = try fees.settle(&city, try appointments.find(&city, params.number));
         if (appointment.state == .checked_in or appointment.state == .released) return wrongState(&city, appointment);
+        if (appointment.state == .held) try fees.close(&city, appointment);
         if (appointment.state != .cancelled) {
             appointment.refund = fees.refundNow(&city, appointment);
+            appointment.refund_due = appointment.refund > 0;
             appointment.state = .cancelled;
             try appointments.save(&city, appointment);
         }
-        try fees.giveBack(&city, appointment);
+        appointment = try fees.settle(&city, appointment);
         try desks.release(&city, appointment.office, appointment.at(), appointment.number);
         return view(&city, appointment);
     }
@@ -164,6 +169,19 @@ pub const methods = struct {
         return view(&city, appointment);
     }
 
+    const Delivery = struct { number: []const u8, to: delivery.Place, wait_ms: u32 = 120_000 };
+
+    /// Sends home what was applied for at the desk. Sent again it is the same parcel.
+    pub fn deliver(call: *Call, params: Delivery) !delivery.Sent {
+        const city = try City.open(call);
+        var appointment = try appointments.find(&city, params.number);
+        if (appointment.state != .checked_in) return wrongState(&city, appointment);
+        const sent = try delivery.send(&city, appointment, params.to, params.wait_ms);
+        appointment.parcel = sent.parcel;
+        try appointments.save(&city, appointment);
+        return sent;
+    }
+
     pub fn @"appointments.list"(call: *Call) !struct { appointments: []const View } {
         const city = try City.open(call);
         const list = try appointments.all(&city);
@@ -182,6 +200,12 @@ pub const methods = struct {
 };
 
 pub const notifications = struct {
+    /// The city's scheduler sends it each night, for nobody in particular.
+    pub fn @"books.close"(call: *Call) !void {
+        const city = try City.open(call);
+        try books.close(&city);
+    }
+
     /// The city's scheduler sends it each evening for every citizen with an appointment: those of the next day.
     pub fn @"reminders.send"(call: *Call) !void {
         const city = try City.open(call);
@@ -217,6 +241,7 @@ fn view(city: *const City, of: Appointment) !View {
         .refund = city_of.money(of.refund),
         .held_until_ms = if (of.state == .held) of.held_until_ms else null,
         .queue = of.queue,
+        .parcel = of.parcel,
     };
 }
 

@@ -2,7 +2,8 @@
  *
  * echo {value}                    the value, each part read and written anew
  * call {method, params}           one request to the host: {"result": …} or {"error": …}
- * calls {method, params, times}   the same request so often: {"results": n, "errors": {code: n}, "last": outcome}
+ * calls {method, params, times}   the same request so often: {"results": n, "errors": {code: n}, "last": outcome};
+ *                                 with {"number": [names]} those of its params are texts that end in -1, -2 …
  * post {requests}                 all posted, then waited for: [{index, outcome}] in the order in which they were done
  * leave {requests}                posted and not waited for
  * raw {bytes, room}               these bytes as a request: {"n": length, "bytes": what came into the room}
@@ -15,7 +16,8 @@
  * print {text, times, stream}     on standard output (1) or error (2)
  * clock                           {"ms": WASI's real time}
  * random {bytes}                  WASI's randomness
- * on any notification             keeps {method, params} under the key "last_notification" of the program's storage
+ * on any notification             keeps {method, params, info: what session.info said} under the key
+ *                                 "last_notification" of the program's storage, and of the user's if there is one
  */
 #define HOSTEL_INBOX_BYTES 16384u
 #define HOSTEL_REPLY_BYTES 330000u
@@ -67,8 +69,33 @@ static void echo_value(hostel_writer *w, hostel_reader r) {
     }
 }
 
-/* A request as it was described. False if that describes none. */
-static bool begin_described(hostel_call *call, hostel_reader described, bool notification) {
+static bool is_same(hostel_text one, hostel_text other) {
+    uint32_t i = 0;
+    while (one.size == other.size && i < one.size && one.at[i] == other.at[i]) i++;
+    return one.size == other.size && i == one.size;
+}
+
+static bool is_listed(hostel_reader list, hostel_text name) {
+    if (hostel_peek(list) != HOSTEL_ARRAY) return false;
+    for (uint32_t left = hostel_read_array(&list); left > 0 && !list.bad; left--)
+        if (is_same(hostel_read_text(&list), name)) return true;
+    return false;
+}
+
+/* The text with -number behind it. */
+static void put_numbered(hostel_writer *w, hostel_text text, int64_t number) {
+    uint8_t *at = hostel_room(text.size + 24), *end = at + text.size + 24;
+    uint8_t *digit = end;
+    for (; number > 0; number /= 10) *--digit = (uint8_t)('0' + number % 10);
+    uint32_t size = text.size;
+    for (uint32_t i = 0; i < size; i++) at[i] = text.at[i];
+    at[size++] = '-';
+    while (digit < end) at[size++] = *digit++;
+    hostel_put_text(w, (hostel_text){at, size});
+}
+
+/* A request as it was described, the number-th of several, from 1. False if that describes none. */
+static bool begin_numbered(hostel_call *call, hostel_reader described, bool notification, int64_t number) {
     hostel_text name;
     hostel_reader params = hostel_find(described, "params"), pairs = params;
     uint32_t count = hostel_peek(params) == HOSTEL_NONE ? 0 : hostel_read_map(&pairs);
@@ -81,8 +108,20 @@ static bool begin_described(hostel_call *call, hostel_reader described, bool not
         call->request.at = call->request.start;
         hostel_put_array(w, 3), hostel_put_uint(w, 2), hostel_put_text(w, name), hostel_put_map(w, count);
     }
-    for (uint32_t left = 2 * count; left > 0; left--, hostel_skip(&pairs)) hostel_put_value(w, pairs);
+    hostel_reader numbered = hostel_find(described, "number");
+    for (; count > 0; count--, hostel_skip(&pairs)) {
+        hostel_text key = hostel_read_text(&pairs);
+        hostel_put_text(w, key);
+        if (hostel_peek(pairs) == HOSTEL_TEXT && is_listed(numbered, key)) {
+            hostel_reader value = pairs;
+            put_numbered(w, hostel_read_text(&value), number);
+        } else hostel_put_value(w, pairs);
+    }
     return true;
+}
+
+static bool begin_described(hostel_call *call, hostel_reader described, bool notification) {
+    return begin_numbered(call, described, notification, 1);
 }
 
 static void put_outcome(hostel_writer *w, const hostel_call *call, bool succeeded) {
@@ -91,12 +130,6 @@ static void put_outcome(hostel_writer *w, const hostel_call *call, bool succeede
     if (succeeded) hostel_put_value(w, call->result);
     else if (hostel_peek(call->error.value) != HOSTEL_NONE) hostel_put_value(w, call->error.value);
     else hostel_put_text(w, call->error.code);
-}
-
-static bool is_same(hostel_text one, hostel_text other) {
-    uint32_t i = 0;
-    while (one.size == other.size && i < one.size && one.at[i] == other.at[i]) i++;
-    return one.size == other.size && i == one.size;
 }
 
 static void bad_params(hostel_reply *reply) { hostel_fail(reply, "invalid_params", "see guests/probe.c"); }
@@ -125,7 +158,7 @@ static void do_calls(hostel_reply *reply, hostel_reader params) {
     uint8_t *kept = hostel_arena_.at;
     for (int64_t i = 0; i < times; i++) {
         if (i + 1 < times && kinds == 0) hostel_arena_.at = kept; /* what was answered so far is not needed */
-        if (!begin_described(&call, params, false)) {
+        if (!begin_numbered(&call, params, false, i + 1)) {
             bad_params(reply);
             return;
         }
@@ -225,12 +258,20 @@ static void do_number(hostel_reply *reply, const char *name, int64_t value) {
 }
 
 static void keep_notification(const hostel_request *request) {
-    hostel_call call;
-    hostel_writer *w = hostel_storage_put(&call, "program", hostel_text_of("last_notification"), HOSTEL_ANY_VERSION);
-    hostel_put_map(w, 2);
-    hostel_put_string(w, "method"), hostel_put_text(w, request->method);
-    hostel_put_string(w, "params"), hostel_put_value(w, request->params);
-    (void)hostel_send(&call);
+    static const char *const scopes[] = {"program", "user"};
+    hostel_call info;
+    hostel_begin(&info, "session.info", 0);
+    bool informed = hostel_send(&info);
+    for (uint32_t i = 0; i < 2; i++) {
+        hostel_call call;
+        hostel_text key = hostel_text_of("last_notification");
+        hostel_writer *w = hostel_storage_put(&call, scopes[i], key, HOSTEL_ANY_VERSION);
+        hostel_put_map(w, informed ? 3 : 2);
+        hostel_put_string(w, "method"), hostel_put_text(w, request->method);
+        hostel_put_string(w, "params"), hostel_put_value(w, request->params);
+        if (informed) hostel_put_string(w, "info"), hostel_put_value(w, info.result);
+        (void)hostel_send(&call);
+    }
 }
 
 static void hostel_main(const hostel_request *request, hostel_reply *reply) {

@@ -4,10 +4,12 @@ What lives here: the ZIP records of docs/protocol.md §2.1 written by hand, so t
 the signature of §2.5. Written from the protocol alone.
 
 A case's `archive` may have: `local` and `directory` (path → field → value, over what is right), `end` (field → value),
-`deflate` (list of paths), `packed` (path → content in the place of what is right), `order` (paths of the directory),
+`deflate` (list of paths), `packed` (path → content in the place of what is right), `lie` (paths in the order of the
+file), `order` (paths in the order of the directory),
 `prepend`, `append`, `before_directory` (hex), `after_member` (path → hex), `patch` (list of {"at", "hex"}, at < 0 from
 the end), `raw` (the whole file's content), `manifest_text` (the manifest's content), `signature` (field → hex over what
-is right: magic, key_id, public_key, signature), `signed_as` (app_id, code: what the signature speaks of).
+is right: sizes, magic, key_id, public_key, signature, again, end), `signed_as` (app_id, code: what the signature speaks
+of).
 """
 
 from __future__ import annotations
@@ -107,14 +109,19 @@ def how_manifest(how: Mapping[str, Any], told: dict[str, Any]) -> bytes:
 
 
 def content_of(content: Any) -> bytes:
-    """Of text, {"$bytes": …}, {"$hex": …} or {"$repeat": text, "times": n}."""
+    """Of text, {"$bytes": …}, {"$hex": …, "times": n}, {"$repeat": text, "times": n}, {"$numbered": text, "times": n}
+    (the text so often, each # in it the number of four digits), or a list of these, one behind the other."""
     match content:
+        case list():
+            return b"".join(content_of(piece) for piece in content)
         case str():
             return content.encode()
         case {"$bytes": text}:
             return base64.b64decode(text)
         case {"$hex": text}:
-            return bytes.fromhex(text)
+            return bytes.fromhex(text) * content.get("times", 1)
+        case {"$numbered": text, "times": int(times)}:
+            return "".join(text.replace("#", f"{number:04}") for number in range(times)).encode()
         case {"$repeat": text, "times": int(times)}:
             return text.encode() * times
     raise CaseError(f"no content of a member: {content!r}")
@@ -124,7 +131,8 @@ def _file(members: Mapping[str, bytes], how: Mapping[str, Any], block: bytes) ->
     """The container, with a signing block in its place."""
     out = bytearray.fromhex(how.get("prepend", ""))
     entries: dict[str, bytes] = {}
-    for path, content in sorted(members.items(), key=lambda item: item[0].encode()):
+    for path in how.get("lie", sorted(members, key=str.encode)):
+        content = members[path]
         packed, method = content, 0
         if path in how.get("deflate", ()):
             press = zlib.compressobj(9, zlib.DEFLATED, -15)
@@ -201,9 +209,9 @@ def _block(
         + struct.pack("<QH", speaks_of["code"], len(app_id)) + app_id
     )  # fmt: skip
     parts = {
-        "magic": b"HTL1", "key_id": key_id(name), "public_key": public_key(name),
-        "signature": private_key(name).sign(message),
+        "sizes": struct.pack("<QQ", 148, 116), "magic": b"HTL1", "key_id": key_id(name), "public_key": public_key(name),
+        "signature": private_key(name).sign(message), "again": struct.pack("<Q", 148), "end": b"hostel sig block",
     }  # fmt: skip
-    parts |= {field: bytes.fromhex(text) for field, text in how.get("signature", {}).items()}
-    inner = parts["magic"] + parts["key_id"] + parts["public_key"] + parts["signature"]
-    return struct.pack("<QQ", 148, 116) + inner + struct.pack("<Q", 148) + b"hostel sig block"
+    return b"".join(
+        {**parts, **{field: bytes.fromhex(text) for field, text in how.get("signature", {}).items()}}.values()
+    )

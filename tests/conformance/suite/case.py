@@ -16,7 +16,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 Requirement = Annotated[str, Meta(pattern=r"^P[0-9]+(\.[0-9]+)?-[0-9]+$")]
-Feature = Literal["clock", "restart", "http", "control", "releases", "workers", "store"]
+Feature = Literal["clock", "restart", "http", "control", "releases", "workers", "store", "names"]
 """What a target has beyond installing, calling and answering prompts; docs/conformance.md says what each is."""
 
 
@@ -36,7 +36,9 @@ class Program(_Part, frozen=True, kw_only=True):
     manifest: dict[str, Any] = {}
     """What differs from the ordinary manifest; a key with null is left out."""
     members: dict[str, Any] = {}
-    """Other members: path → text, or {"$bytes": …}, or {"$repeat": "x", "times": n}."""
+    """Other members: path → text, {"$bytes": …}, {"$hex": …, "times": n}, {"$repeat": "x", "times": n},
+    {"$numbered": "a#", "times": n} (# is 0000, 0001 …), or a list of these, one behind the other. `wat` beside `$hex`
+    is the same module as text, for who reads the case."""
     archive: dict[str, Any] = {}
     """What is wrong with the container, for archive.py; {} for nothing."""
     key: str = ""
@@ -46,6 +48,14 @@ class Program(_Part, frozen=True, kw_only=True):
     limits: dict[str, int] = {}
     config: dict[str, Any] = {}
     payee: str = ""
+
+
+class TrustedKey(_Part, frozen=True, kw_only=True):
+    """When one of the suite's keys counts; "" for no bound."""
+
+    not_before: str = ""
+    not_after: str = ""
+    revoked: bool = False
 
 
 class User(_Part, frozen=True, kw_only=True):
@@ -71,14 +81,20 @@ class Step(_Part, frozen=True, kw_only=True):
     cancel: Name | UnsetType = UNSET
     advance_ms: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
     restart: Literal[True] | UnsetType = UNSET
-    wait_for: str | UnsetType = UNSET
-    """`ask` is repeated until its result has something at this JSON Pointer, for 5 s at most."""
+    raw: list[dict[str, Any]] | UnsetType = UNSET
+    """Bytes sent on a connection of their own: {"hex": …} as they are, {"message": value} framed (§15.1)."""
+    messages: Annotated[int, Meta(ge=1, le=100)] | UnsetType = UNSET
+    """Of `raw`: how many messages to wait for; else until the host closes the connection."""
+    wait_for: str | dict[str, Any] | UnsetType = UNSET
+    """`ask` is repeated until its result has something at this JSON Pointer, or these values at these, for 5 s at most."""
     times: Annotated[int, Meta(ge=1, le=2000)] | UnsetType = UNSET
     """`ask` is done so many times, one after the other; what came of the last one counts."""
     keep: dict[Name, str] = {}
     """Name → JSON Pointer into the result; `"${name}"` in the params of later steps is that value."""
     expect: Any = UNSET
     """A pattern of the result."""
+    expect_items: Any = UNSET
+    """A pattern of the list of what a stream gave before its result."""
     expect_error: dict[str, Any] | UnsetType = UNSET
     """A pattern of the error."""
 
@@ -96,6 +112,10 @@ class Case(_Part, frozen=True, kw_only=True):
     clock: str = "2026-11-23T08:00:00Z"
     settings: dict[str, Any] = {}
     """What the host is set up with where it differs from the defaults, as in hostel.toml: section → key → value."""
+    names: dict[str, list[str] | None] = {}
+    """What names of hosts outside are looked up as, where `needs` has `names`; null: a look-up that never ends."""
+    keyring: dict[str, TrustedKey] = {}
+    """Which of the suite's keys the host trusts, by the name that `key` of a program says; {} for none."""
     programs: dict[Name, Program] = {}
     users: dict[Name, User] = {}
     steps: Annotated[tuple[Step, ...], Meta(min_length=1)]
@@ -106,7 +126,7 @@ class Case(_Part, frozen=True, kw_only=True):
         return self.id.partition("/")[0]
 
 
-_KINDS = ("ask", "end", "cancel", "advance_ms", "restart")
+_KINDS = ("ask", "end", "cancel", "advance_ms", "restart", "raw")
 
 
 def read(file: Path) -> Case:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec import UNSET
 
-from .archive import bundle
+from .archive import bundle, key_text
 from .case import Case, CaseError, Step
 
 
@@ -34,16 +35,24 @@ def expand(case: Case, guests: Path) -> Expanded:
     for name, user in case.users.items():
         if user.known:
             steps.append({"ask": "users.put", "params": {"user": name, "fields": user.known}})
-        steps += [
-            {"ask": "deposit", "params": {"user": name, "money": money, "$key": f"{name}-{number}"}}
-            for number, money in enumerate(user.wallet)
-        ]
+        steps += [{"ask": "deposit", "params": {"user": name, "money": money}} for money in user.wallet]
     for name, program in case.programs.items():
         if program.install:
             steps.append({"ask": "install", "params": _install(bundles[name], program)})
     steps += [_step(step, bundles) for step in case.steps]
-    head = {"case": case.id, "clock": case.clock, "settings": case.settings, "needs": list(case.needs)}
+    head = {
+        "case": case.id, "clock": case.clock, "settings": case.settings, "keyring": _keyring(case),
+        "needs": list(case.needs),
+    }  # fmt: skip
+    if case.names:
+        head["names"] = case.names
     return Expanded(head=head, steps=steps)
+
+
+def _keyring(case: Case) -> list[dict[str, Any]]:
+    """The keys as a target gets them, without what is left out."""
+    told = [{"public_key": key_text(name), **msgspec.to_builtins(key)} for name, key in case.keyring.items()]
+    return [{field: value for field, value in key.items() if value not in ("", False)} for key in told]
 
 
 def _install(data: bytes, program: Any) -> dict[str, Any]:
@@ -59,9 +68,11 @@ def _step(step: Step, bundles: dict[str, bytes]) -> dict[str, Any]:
     sent: dict[str, Any] = {}
     if step.ask:
         sent["ask"], sent["params"] = step.ask, _filled(step.params, bundles)
-    for name in ("start", "end", "cancel", "advance_ms", "restart", "wait_for", "times"):
+    for name in ("start", "end", "cancel", "advance_ms", "restart", "wait_for", "times", "messages"):
         if (value := getattr(step, name)) is not UNSET:
             sent[name] = value
+    if step.raw is not UNSET:
+        sent["raw"] = _bytes(b"".join(map(_raw, step.raw)))
     if step.keep:
         sent["keep"] = step.keep
     return sent
@@ -80,6 +91,16 @@ def _filled(value: Any, bundles: dict[str, bytes]) -> Any:
     if "$repeat" in value:
         return value["$repeat"] * value["times"]
     return {key: _filled(item, bundles) for key, item in value.items()}
+
+
+def _raw(piece: dict[str, Any]) -> bytes:
+    match piece:
+        case {"hex": text}:
+            return bytes.fromhex(text)
+        case {"message": value}:
+            data = msgspec.msgpack.encode(value)
+            return len(data).to_bytes(4, "big") + data
+    raise CaseError(f"a piece of raw is hex or a message: {piece!r}")
 
 
 def _bytes(data: bytes) -> dict[str, str]:

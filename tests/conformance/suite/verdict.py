@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any
 
@@ -10,7 +11,7 @@ from msgspec import UNSET
 
 from .case import Case, Step
 from .expand import Expanded
-from .matching import differences, shown
+from .matching import at_pointer, differences, filled, shown
 
 
 class Outcome(StrEnum):
@@ -61,10 +62,11 @@ def judge(case: Case, expanded: Expanded, result: Any, seconds: float) -> Verdic
     if not isinstance(steps, list):
         return verdict(case, Outcome.BROKEN, f"no result with steps: {shown(result)}", seconds=seconds)
     told, before = [], len(expanded.steps) - len(case.steps)
+    kept: dict[str, Any] = {}
     for number, sent in enumerate(expanded.steps):
         step = case.steps[number - before] if number >= before else expanded.first_step
         came = steps[number] if number < len(steps) else None
-        told.append(_step(step, sent, came))
+        told.append(_step(step, sent, came, kept))
         if told[-1].wrong:
             break
     wrong = next((line for step in told for line in step.wrong), "")
@@ -72,7 +74,7 @@ def judge(case: Case, expanded: Expanded, result: Any, seconds: float) -> Verdic
     return verdict(case, outcome, wrong, tuple(told), seconds)
 
 
-def _step(step: Step, sent: Any, came: Any) -> StepTold:
+def _step(step: Step, sent: Any, came: Any, kept: dict[str, Any]) -> StepTold:
     if step.expect_error is not UNSET:
         wanted: Any = {"error": step.expect_error}
     elif step.expect is not UNSET:
@@ -81,11 +83,23 @@ def _step(step: Step, sent: Any, came: Any) -> StepTold:
         wanted = {}
     else:
         wanted = {"result": {"$any": True}}
+    if step.expect_items is not UNSET:
+        wanted["items"] = step.expect_items
+    wanted = filled(wanted, kept)
     if not isinstance(came, dict):
         wrong: tuple[str, ...] = (f"the target said nothing about this step: {shown(came)}",)
     else:
-        wrong = tuple(differences(wanted, came))
+        wrong = tuple(differences(wanted, came)) or tuple(_keep(step, came, kept))
     return StepTold(say=step.say, sent=sent, wanted=wanted, came=came, wrong=wrong)
+
+
+def _keep(step: Step, came: dict[str, Any], kept: dict[str, Any]) -> Iterator[str]:
+    """Remembers what later steps need of this one; a sentence for each thing that is not there."""
+    for name, pointer in step.keep.items():
+        try:
+            kept[name] = at_pointer(came.get("result"), pointer)
+        except LookupError:
+            yield f"/result{pointer}: something is wanted, to be kept as {name}, and there is nothing"
 
 
 def verdict(

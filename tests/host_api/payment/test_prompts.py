@@ -161,6 +161,17 @@ async def test_the_first_error_of_the_list_is_answered(world: Any) -> None:
     assert (await refusal(world.request((await world.create()).order_id))).code is ErrorCode.CASHIER_BUSY
 
 
+async def test_in_a_pause_the_first_error_of_the_list_is_answered_still(world_of: Any, clock: VirtualClock) -> None:
+    """grant_constraint, rate_limited, not_found."""
+    async with open_store(None, clock) as store, trio.open_nursery() as nursery:
+        world = world_of(store, clock, nursery, ScriptedCashier([False]))
+        order = await world.create()
+        await world.request(order.order_id)
+        narrow = world.session(granted={"payment": {"amount_max": 1}})
+        assert (await refusal(world.request(order.order_id, narrow))).code is ErrorCode.GRANT_CONSTRAINT
+        assert (await refusal(world.request("0" * 32))).code is ErrorCode.RATE_LIMITED
+
+
 async def test_a_paid_order_is_not_paid_again(world: Any) -> None:
     await world.deposit(5_000)
     paid = await world.pay()

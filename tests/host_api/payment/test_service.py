@@ -306,6 +306,8 @@ async def test_a_payment_moves_amount_and_fee_and_records_the_confirmation(world
     assert world.available() == 10_000
     assert world.available("merchant", "org.example.shop") == 9_940
     assert world.available("fee", "") == 60
+    ((told,),) = world.store.read(lambda tx: tx.execute("SELECT record FROM audit WHERE n = 1"))
+    assert '"bps":60,"effect":"program.fees","fixed":0' in told
     rows = world.store.read(
         lambda tx: tx.execute("SELECT order_id, amount, currency, payee, digest FROM confirmations")
     )

@@ -61,7 +61,7 @@ async def found(world: Any, *damage: str, order_id: str | None = None) -> str:
         ("UPDATE audit SET record = replace(record, ':\"confirming\"', ':\"finished\"')", "told as finished"),
         ("UPDATE audit SET record = replace(record, '\"refunded\":250', '\"refunded\":0')", "how it stands"),
         ("DELETE FROM audit WHERE n = (SELECT max(n) FROM audit)", "0 audit records for 4 changes"),
-        ("DELETE FROM audit WHERE n = 2", "3 audit records for 4 changes"),
+        ("DELETE FROM audit WHERE n = 3", "3 audit records for 4 changes"),
         ("UPDATE audit SET record = replace(record, 'order.pending', 'other.pending')", "3 audit records"),
         ("UPDATE audit SET record = replace(record, 'ledger.deposited', 'order.stray')", "5 audit records of orders"),
     ],

@@ -12,7 +12,7 @@ import trio
 import trio.testing
 
 from host_api.errors import ApiError, ErrorCode
-from host_api.prompts.cashier import Decision, ScriptedCashier
+from host_api.prompts.cashier import Decision, Later, ScriptedCashier
 from host_api.prompts.prompt import Answer, Prompt, PromptError
 from host_api.store import open_store
 from runtime.testing import VirtualClock
@@ -141,3 +141,24 @@ async def test_prompts_survive_the_process_and_are_shown_to_who_asks_again(
         assert await front.desk.wait(again, 60)
         assert await front.say(await front.issued(second), approved=False) is Answer.DECLINED
         assert front.ends() == {first.prompt.id: "approved", second.prompt.id: "declined"}
+
+
+async def test_a_prompt_that_is_put_aside_waits_for_a_front_end_and_nobody_waits_for_it(
+    front_of: Any, clock: VirtualClock
+) -> None:
+    """Who waited goes on at once, told that it is open still; asked for again, it is shown again."""
+    said: list[Later | Decision] = [Later(), Later()]
+
+    class Aside:
+        async def confirm(self, prompt: Prompt) -> Decision | Later:
+            return said.pop() if said else Decision.approve(prompt)
+
+    async with open_store(None, clock) as store, trio.open_nursery() as nursery:
+        front = front_of(store, clock, nursery, Aside())
+        with trio.fail_after(5):
+            for left in (1, 0):
+                place = await front.ask()
+                assert place.joined is (left == 0) and not await front.desk.wait(place, 60)
+                assert len(said) == left and front.desk.count() == 1 and not front.desk.is_awaited(place.prompt.id)
+            assert await front.desk.wait(await front.ask(), 60)
+        assert list(front.ends().values()) == ["approved"]

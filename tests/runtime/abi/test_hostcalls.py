@@ -254,8 +254,9 @@ async def test_a_notification_with_call_ends_the_call(conformance: Conformance) 
         await conformance.run(doing(guest, call(guest.request(0)), "(drop)"))
 
 
-async def test_an_outstanding_msgid_used_again_ends_the_call(conformance: Conformance) -> None:
-    guest = asking(sleep(5, 1_000), wire.request(5, "session.info", {}))
+@pytest.mark.parametrize("first", [sleep(5, 1_000), wire.request(5, "session.info", {})], ids=["under way", "complete"])
+async def test_an_outstanding_msgid_used_again_ends_the_call(conformance: Conformance, first: bytes) -> None:
+    guest = asking(first, wire.request(5, "session.info", {}))
     steps = (post(guest.request(0)), "(drop)", call(guest.request(1)), "(drop)")
     with pytest.raises(GuestProtocolError, match="outstanding"):
         await conformance.run(doing(guest, *steps))
@@ -266,6 +267,22 @@ async def test_a_msgid_may_be_used_again_after_its_response(conformance: Conform
     steps = (call(guest.request(0)), "(drop)", post(guest.request(0)), "(drop)", wait(), "(drop)")
     told = await conformance.run(doing(guest, *steps, note(0, call(guest.request(0)))))
     assert told.numbers(1) == (len(wire.response(5, {})),)
+
+
+@pytest.mark.parametrize("waited", [0, 1])
+async def test_refusals_that_nobody_waits_for_at_the_limit_and_one_less(conformance: Conformance, waited: int) -> None:
+    """256 in all; where one of them is waited for, the guest lives."""
+    guest = asking(sleep(1, 1_000))
+    count = f"(local.set $n (i32.add (local.get $n) (i32.const 1))) {post(guest.request(0))} (drop)"
+    loop = f"(local $n i32) (loop $on {count} (br_if $on (i32.lt_u (local.get $n) (i32.const 255))))"
+    steps = (loop, f"{wait()} (drop)" * waited, post(guest.request(0)), "(drop)")
+    if waited:
+        assert (
+            await conformance.run(doing(guest, *steps), posted=0, host_calls=1_000)
+        ).reply.receipt.usage.unclaimed == 255
+        return
+    with pytest.raises(GuestProtocolError):
+        await conformance.run(doing(guest, *steps), posted=0, host_calls=1_000)
 
 
 async def test_a_guest_that_goes_on_posting_over_the_limit_is_over(conformance: Conformance) -> None:
@@ -279,9 +296,8 @@ async def test_a_guest_that_goes_on_posting_over_the_limit_is_over(conformance: 
 async def test_a_response_there_is_no_room_to_hold_is_refused_and_the_guest_lives(conformance: Conformance) -> None:
     key = "k" * 64
     put = wire.request(1, "storage.put", {"key": key, "value": "v" * 30_000})
-    get = wire.request(2, "storage.get", {"key": key})
-    guest = asking(put, get)
-    steps = (call(guest.request(0)), "(drop)", *(f"{post(guest.request(1))} (drop)" for _ in range(3)))
+    guest = asking(put, *(wire.request(msgid, "storage.get", {"key": key}) for msgid in (2, 3, 4)))
+    steps = (call(guest.request(0)), "(drop)", *(f"{post(guest.request(at))} (drop)" for at in (1, 2, 3)))
     waits = (f"{wait()} (drop)", f"{wait()} (drop)", note(0, wait()), copy(1, ROOM, 240))
     told = await conformance.run(doing(Guest(requests=guest.requests), *steps, *waits), held_bytes=1 << 16)
     error = told.response(1, told.numbers(1)[0])[2]

@@ -133,6 +133,17 @@ def test_name_refused(zips: Any, trick: str) -> None:
     assert words in refusal(zips.build(zips.member(name=name))).message
 
 
+def test_limits_of_a_header_are_told_with_their_numbers(zips: Any) -> None:
+    long, deep = zips.member(name=b"a" * 256), zips.member(name=b"a/" * 16 + b"a")
+    pressed_hard = zips.member(deflate=True, both={"method": 8, "packed": 6, "size": 601})
+    told = [refusal(zips.build(member)).details for member in (long, deep, pressed_hard)]
+    assert told == [
+        {"limit": "path_bytes_max", "value": 255, "used": 256, "unit": "bytes"},
+        {"limit": "path_depth_max", "value": 16, "used": 17, "unit": "segments"},
+        {"limit": "ratio_max", "value": 100, "used": 101, "unit": "inflated bytes per deflated byte"},
+    ]
+
+
 def test_name_without_utf8_flag_is_ascii(zips: Any) -> None:
     assert "flagged as UTF-8" in refusal(zips.build(zips.member(name="é".encode(), both={"flags": 0}))).message
     assert list(read_archive(zips.build(zips.member(name=b"e", both={"flags": 0}))).contents) == ["e"]

@@ -15,7 +15,7 @@ from runtime.errors import Ending
 from runtime.executor import frames
 from runtime.executor.flight import REFUSED_MOST, Flight
 from runtime.executor.frames import Violation, frame
-from runtime.executor.held_modules import WorkerModule
+from runtime.executor.held_modules import AT_ONCE_BYTES, WorkerModule
 from runtime.executor.worker_link import BACKLOG_MOST, FRAMES_AT_ONCE
 from tests.runtime.executor.links import ASK, FACTS, LIMITS, POSTING, WAIT, done, log, opened_peer, request
 
@@ -167,7 +167,7 @@ async def test_a_request_beyond_what_is_left_after_lending_is_refused_and_the_gu
 
 async def test_a_call_that_was_not_sent_to_it_yet_is_none_of_its_calls() -> None:
     async with opened_peer() as peer:
-        flight = peer.call(module=WorkerModule(artifact=bytes(200_000), facts=FACTS, posts=False))
+        flight = peer.call(module=WorkerModule(artifact=bytes(AT_ONCE_BYTES + 1), facts=FACTS, posts=False))
         for told in (request(flight, 1), done(flight)):
             with pytest.raises(Violation):
                 peer.link.receive(told)

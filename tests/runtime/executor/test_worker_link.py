@@ -8,7 +8,7 @@ import trio
 from runtime import wire
 from runtime.errors import Ending
 from runtime.executor import frames
-from runtime.executor.held_modules import WorkerModule
+from runtime.executor.held_modules import AT_ONCE_BYTES, WorkerModule
 from runtime.limits import KIB
 from tests.runtime.executor.links import ASK, FACTS, LIMITS, POSTING, WAIT, done, log, opened_peer, request
 
@@ -47,21 +47,21 @@ async def test_a_module_is_sent_once_and_forgotten_when_there_are_too_many() -> 
 
 async def test_a_large_module_goes_in_pieces_and_its_calls_wait_for_the_last_one() -> None:
     async with opened_peer() as peer:
-        large = WorkerModule(artifact=bytes(3 * frames.PIECE_BYTES + 1), facts=FACTS, posts=False)
+        large = WorkerModule(artifact=bytes(AT_ONCE_BYTES + 1), facts=FACTS, posts=False)
         peer.call("large", module=large)
         peer.call("small")
         order: list[int] = []
         for _ in range(10):
             order += [kind for kind, _, _ in peer.sent() if kind in (frames.PIECE, frames.START)]
             await trio.testing.wait_all_tasks_blocked()
-        assert order.count(frames.PIECE) == 4 + 1
+        assert order.count(frames.PIECE) == AT_ONCE_BYTES // frames.PIECE_BYTES + 1 + 1
         assert order[-1] == frames.START
         assert order.index(frames.START) < len(order) - 1
 
 
 async def test_a_call_that_waits_for_its_module_is_cut_at_once() -> None:
     async with opened_peer() as peer:
-        flight = peer.call(module=WorkerModule(artifact=bytes(200_000), facts=FACTS, posts=False))
+        flight = peer.call(module=WorkerModule(artifact=bytes(AT_ONCE_BYTES + 1), facts=FACTS, posts=False))
         peer.link.cut(flight)
         assert peer.outcomes["a"][0].ending is Ending.DEADLINE_EXCEEDED
         for _ in range(6):

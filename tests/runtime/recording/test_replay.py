@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from runtime import Bundle, CallEnded, Ending, Host, HostSettings, Limits, ScriptedCashier, UsageError, wire
 from runtime.bundle import pack, pack_contents
-from runtime.javascript import Engine
+from runtime.javascript import Interpreter
 from runtime.limits import FUEL_MOST
 from runtime.receipt import Receipt
 from runtime.recording import record as records
@@ -225,7 +225,7 @@ def script(source: str) -> Bundle:
 
 def test_scripts(chosen: HostSettings) -> None:
     """On an engine that takes as many steps as its script has bytes: another script is other fuel."""
-    engine = Engine.of(module(f"{SPINS} {OK}", alloc="(i32.const 8192)", more=LOADING))
+    engine = Interpreter.of(module(f"{SPINS} {OK}", alloc="(i32.const 8192)", more=LOADING))
     settings_ = dataclasses.replace(chosen, engine=engine)
     record = trio.run(_record, settings_, script("// one"), "m", {}, {}, (), {})
     assert (record.head.module, record.head.module_sha256) == (b"", engine.sha256)

@@ -71,7 +71,8 @@ function object(value, depth, outer) {
   if (value instanceof Set) return `Set{${listed([...value], next)}}`;
   if (value instanceof Map) return `Map{${listed([...value], ([key, item]) => `${next(key)} => ${next(item)}`)}}`;
   const name = value.constructor?.name;
-  const pairs = listed(Object.keys(value), (key) => `${/^[\w$]+$/.test(key) ? key : JSON.stringify(key)}: ${next(value[key])}`);
+  const named = (key) => (/^[\w$]+$/.test(key) ? key : JSON.stringify(key));
+  const pairs = listed(Object.keys(value), (key) => `${named(key)}: ${next(value[key])}`);
   return `${name && name !== "Object" ? `${name} ` : ""}{${pairs}}`;
 }
 

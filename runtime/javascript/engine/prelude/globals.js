@@ -111,7 +111,7 @@ function structuredClone(value) {
     if (from instanceof Map) return pairs(keep(from, new Map()), from);
     if (from instanceof Set) return members(keep(from, new Set()), from);
     if (from instanceof Error) return error(from);
-    if (from instanceof Promise || from instanceof WeakMap || from instanceof WeakSet) refuse("a promise or weak collection");
+    if ([Promise, WeakMap, WeakSet].some((kind) => from instanceof kind)) refuse("a promise or weak collection");
     return fill(keep(from, {}), from);
   };
   const fill = (to, from) => {
@@ -142,5 +142,6 @@ function structuredClone(value) {
 
 define({
   console, TextEncoder, TextDecoder, crypto, structuredClone,
-  setTimeout: timer("setTimeout", false), setInterval: timer("setInterval", true), clearTimeout: clear, clearInterval: clear,
+  setTimeout: timer("setTimeout", false), clearTimeout: clear,
+  setInterval: timer("setInterval", true), clearInterval: clear,
 });

@@ -25,7 +25,8 @@ pub const methods = struct {
     pub fn sign(call: *Call, params: struct { text: []const u8 = "" }) !struct { count: i64, entry: Entry } {
         const text = std.mem.trim(u8, params.text, &std.ascii.whitespace);
         if (text.len == 0) return call.fail("empty", "write something first");
-        if (try std.unicode.utf8CountCodepoints(text) > text_chars) return call.fail("too_long", "at most 140 characters");
+        if (try std.unicode.utf8CountCodepoints(text) > text_chars)
+            return call.fail("too_long", "at most 140 characters");
         const entry = Entry{ .text = text, .at_ms = (try session.info(call)).time_ms };
         const book = try change(Book, call, "book", .{}, entry, withEntry);
         return .{ .count = book.count, .entry = entry };

@@ -1,0 +1,61 @@
+;; kept: counts its messages in memory, in a global and in its table, and answers the three as decimal digits. By the first
+;; letter of the method it then also: traps, spins, exits, lies (no response), malforms (three bytes of one), goes on
+;; growing its memory, posts a sleep of no time and never waits, waits in the host for a minute, or naps for 60 ms.
+(module
+  (import "hostel_v1" "call" (func $call (param i32 i32 i32 i32) (result i32)))
+  (import "hostel_v1" "post" (func $post (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+  (memory (export "memory") 1 4)
+  (table $t 10 funcref)
+  (elem declare func $count)
+  (global $counted (mut i32) (i32.const 0))
+  ;; [0, 1, "session.sleep", {"ms": n}] for 60,000, for 60 and for 0
+  (data (i32.const 1024) "\94\00\01\ad\73\65\73\73\69\6f\6e\2e\73\6c\65\65\70\81\a2\6d\73\cd\ea\60")
+  (data (i32.const 1088) "\94\00\01\ad\73\65\73\73\69\6f\6e\2e\73\6c\65\65\70\81\a2\6d\73\3c")
+  (data (i32.const 1152) "\94\00\01\ad\73\65\73\73\69\6f\6e\2e\73\6c\65\65\70\81\a2\6d\73\00")
+  ;; whether the method of [0, msgid of one byte, method, …] begins with this letter
+  (func $is (param $at i32) (param $letter i32) (result i32)
+    (i32.eq (i32.load8_u offset=4 (local.get $at)) (local.get $letter)))
+  ;; answers a number to the message that lies at $at
+  (func $answer (param $at i32) (param $number i32) (result i64)
+    (local $msgid i32)
+    ;; how long the msgid of [0, msgid, …] is: 1 byte, or 2, 3, 5 with the heads cc, cd, ce
+    (local.set $msgid (i32.const 1))
+    (if (i32.ge_u (i32.load8_u offset=2 (local.get $at)) (i32.const 0xcc))
+      (then (local.set $msgid (i32.add (i32.const 1)
+        (i32.shl (i32.const 1) (i32.sub (i32.load8_u offset=2 (local.get $at)) (i32.const 0xcc)))))))
+    (i32.store16 (i32.const 512) (i32.const 0x0194))
+    (memory.copy (i32.const 514) (i32.add (local.get $at) (i32.const 2)) (local.get $msgid))
+    (i32.store16 offset=514 (local.get $msgid) (i32.const 0xd2c0)) ;; nil, and an int32, the highest byte first
+    (i32.store8 offset=516 (local.get $msgid) (i32.shr_u (local.get $number) (i32.const 24)))
+    (i32.store8 offset=517 (local.get $msgid) (i32.shr_u (local.get $number) (i32.const 16)))
+    (i32.store8 offset=518 (local.get $msgid) (i32.shr_u (local.get $number) (i32.const 8)))
+    (i32.store8 offset=519 (local.get $msgid) (local.get $number))
+    (i64.or (i64.const 0x20000000000) (i64.extend_i32_u (i32.add (local.get $msgid) (i32.const 8)))))
+  ;; how many elements of the table are taken
+  (func $taken (result i32) (local $n i32)
+    (loop $next (if (i32.eqz (ref.is_null (table.get $t (local.get $n))))
+      (then (local.set $n (i32.add (local.get $n) (i32.const 1))) (br $next))))
+    (local.get $n))
+  (func $count (result i32)
+    (i32.store (i32.const 256) (i32.add (i32.load (i32.const 256)) (i32.const 1)))
+    (global.set $counted (i32.add (global.get $counted) (i32.const 1)))
+    (table.set $t (call $taken) (ref.func $count))
+    (i32.add (i32.mul (i32.const 100) (i32.load (i32.const 256)))
+      (i32.add (i32.mul (i32.const 10) (global.get $counted)) (call $taken))))
+  (func (export "hostel_alloc") (param $size i32) (result i32)
+    (i32.const 4096))
+  (func (export "hostel_handle") (param $at i32) (param $size i32) (result i64)
+    (local $counts i32)
+    (local.set $counts (call $count))
+    (if (i32.eq (i32.load8_u offset=1 (local.get $at)) (i32.const 2)) (then (return (i64.const 0)))) ;; a notification
+    (if (call $is (local.get $at) (i32.const 116)) (then unreachable))
+    (if (call $is (local.get $at) (i32.const 115)) (then (loop $on (br $on))))
+    (if (call $is (local.get $at) (i32.const 101)) (then (call $exit (i32.const 1))))
+    (if (call $is (local.get $at) (i32.const 108)) (then (return (i64.const 0))))
+    (if (call $is (local.get $at) (i32.const 109)) (then (return (i64.const 0x20000000003))))
+    (if (call $is (local.get $at) (i32.const 103)) (then (loop $more (br_if $more (i32.ne (memory.grow (i32.const 1)) (i32.const -1))))))
+    (if (call $is (local.get $at) (i32.const 112)) (then (drop (call $post (i32.const 1152) (i32.const 22)))))
+    (if (call $is (local.get $at) (i32.const 119)) (then (drop (call $call (i32.const 1024) (i32.const 24) (i32.const 2048) (i32.const 64)))))
+    (if (call $is (local.get $at) (i32.const 110)) (then (drop (call $call (i32.const 1088) (i32.const 22) (i32.const 2048) (i32.const 64)))))
+    (call $answer (local.get $at) (local.get $counts))))

@@ -1,0 +1,8 @@
+;; spin_alloc: computes for ever in hostel_alloc.
+(module
+  (memory (export "memory") 1)
+  (func (export "hostel_alloc") (param $size i32) (result i32)
+    (loop $on (br $on))
+    (i32.const 0))
+  (func (export "hostel_handle") (param $at i32) (param $size i32) (result i64)
+    unreachable))
