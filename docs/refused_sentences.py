@@ -237,6 +237,7 @@ HOST: Final[Sentences] = {
     "build_failed": ("the compiler refused the sources, or is not there", "the message has its words; `hostel doctor`"),
     "scenario_invalid": ("a scenario's file says what a scenario cannot", "the message says where; docs/scenarios.md"),
     "scenario_failed": ("a step of a scenario came out otherwise than expected", "the first difference is shown"),
+    "cases_failed": ("a conformance case is not as it should be", "the lines before name it; docs/conformance.md"),
     "record_invalid": ("the file is no record of a call, or was changed since", "make one with `hostel run --record`"),
     "replay_differs": ("the call did something else than was recorded", "the first difference is shown"),
     "internal": ("a bug of hostel", "`details.incident` finds it in the log; report it"),

@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, get_args
 
 import msgspec
 
-from host_api.contract import Bound, Clock, Method
+from host_api.contract import Bound, Clock, Method, Params
 from host_api.errors import ApiError, ErrorCode, limit_exceeded
 from host_api.program import DELEGABLE
 from runtime import wire
@@ -35,6 +35,7 @@ LINE_BYTES_MAX: Final = 4096
 """A line of standard output is broken here."""
 REFUSALS_MAX: Final = 10_000
 """Distinct (program, method, code) counted between two drains; beyond it programs are counted together, as ''."""
+_FIELDS: Final[dict[type[Params], tuple[msgspec.structs.FieldInfo, ...]]] = {}
 Run: TypeAlias = Callable[[Any, Any], Any]
 OnRefusal: TypeAlias = Callable[[CallSession, str, ApiError], None]
 
@@ -55,9 +56,16 @@ class Route(NamedTuple):
 def _route(bound: Bound) -> Route:
     method = bound.method
     convert = partial(msgspec.convert, type=method.params)
-    if any(_holds_bytes(f.type) for f in msgspec.structs.fields(method.params)):
+    if any(_holds_bytes(f.type) for f in _fields(method.params)):
         convert = partial(convert, builtin_types=(bytes,))  # else a text passes for bytes, read as base64
     return Route(bound.run, convert, method.capability, method.waits, _parameters(method))
+
+
+def _fields(params: type[Params]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    """Found out once a process: each time anew it would be a third of what opening a host takes."""
+    if params not in _FIELDS:
+        _FIELDS[params] = msgspec.structs.fields(params)
+    return _FIELDS[params]
 
 
 def _holds_bytes(annotation: Any) -> bool:
@@ -66,9 +74,7 @@ def _holds_bytes(annotation: Any) -> bool:
 
 def _parameters(method: Method[Any, Any]) -> str:
     """One line that says what the method takes, for the error of a request that does not fit it."""
-    named = [
-        f.encode_name if f.required else f"{f.encode_name} (optional)" for f in msgspec.structs.fields(method.params)
-    ]
+    named = [f.encode_name if f.required else f"{f.encode_name} (optional)" for f in _fields(method.params)]
     return f"{method.name} takes {', '.join(named) or 'no parameters'}"
 
 

@@ -7,6 +7,7 @@ a host that was opened with `Outside(faults=…)` has it; in any other nothing o
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -67,7 +68,9 @@ class Fault:
             return
         method = _METHODS.get(self.method)
         if method is None:
-            raise UsageError(f"no method {ascii(self.method)[:80]}: known are {', '.join(sorted(_METHODS))}")
+            near = difflib.get_close_matches(self.method[:64], _METHODS, n=1)
+            hint = f"did you mean {near[0]}?" if near else "hostel api methods lists them"
+            raise UsageError(f"no method {ascii(self.method)[:80]}: {hint}")
         answered = self.answers
         if answered is not None and answered not in method.errors:
             known = ", ".join(code.code for code in method.errors) or "none"
@@ -92,6 +95,8 @@ class Fault:
         method, _, kind = told.rpartition("=")
         name, _, more = kind.partition(":")
         try:
+            if not method and name != Kind.DUPLICATE_EVENT:
+                raise ValueError(name)  # a method without a kind, or a kind without a method
             return cls.of(kind=name, method=method, times=int(times or 1), **_of_kind(name, more))
         except ValueError:
             raise UsageError(
@@ -104,7 +109,9 @@ class Fault:
         if kind not in Kind.__members__.values():
             raise UsageError(f"no kind {ascii(kind)[:80]}: known are {', '.join(Kind)}")
         if code and code.upper() not in ErrorCode.__members__:
-            raise UsageError(f"no error code {ascii(code)[:80]}")
+            known = ", ".join(each.code for each in _METHODS[method].errors) if method in _METHODS else ""
+            hint = f"errors of {method}: {known or 'none'}" if method in _METHODS else "hostel api show METHOD lists them"
+            raise UsageError(f"no error code {ascii(code)[:80]}; {hint}")
         return cls(kind=Kind(kind), method=method, times=times, ms=ms, code=ErrorCode[code.upper()] if code else None)
 
 

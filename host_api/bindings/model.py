@@ -49,7 +49,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Struct:
-    """A map with known keys. The name is `payment.create.params`, `payment.create.result`, or a word such as `Money`."""
+    """A map with known keys. Named `payment.create.params`, `payment.create.result`, or with a word such as `Money`."""
 
     name: str
     meaning: str

@@ -74,7 +74,8 @@ class Desk:
         The caller goes on to `wait` at once.
 
         Raises ApiError: RATE_LIMITED (the user said no too recently, or was asked too often) or what `look` raises,
-        whichever stands first in the list of codes; then CASHIER_BUSY, NOT_INTERACTIVE, BUSY; and what the store raises.
+        whichever stands first in the list of codes; then CASHIER_BUSY, NOT_INTERACTIVE, BUSY; and what the store
+        raises.
         """
         if not session.user:
             raise not_interactive()

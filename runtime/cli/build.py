@@ -14,6 +14,8 @@ def build(folder: Path = Path(), /, *, as_json: report.AsJson = False) -> None:
     """Compile a project into bundle/program.wasm, against its own sdk folder, else against the SDK that comes with
     hostel. A script is not compiled: it is loaded once, so that what is wrong with it is said here.
 
+    Nothing of the project is run, but an asc that lies in its node_modules: look at that in a project of others.
+
     Parameters
     ----------
     folder

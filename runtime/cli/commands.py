@@ -27,6 +27,8 @@ _COMMANDS: Final = {
             "Send one message to a bundle's program; print its answer as JSON, and what it logs on standard error.",
         ),
         ("replay", "recording:replay", "Run a recorded call again; show the first difference."),
+        ("conformance", "conformance:conformance", "Judge a host of mini-programs, this or another, by the protocol."),
+        ("target", "target:target", "Play conformance cases from standard input: this host, for the suite."),
         ("api methods", "api:methods", "List the methods that programs may call on the host."),
         ("api show", "api:show", "Show one method: parameters, result, errors, capability, example."),
         ("api schema", "api:schema", "Print the JSON Schema of every message between a program and the host."),

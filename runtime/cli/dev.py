@@ -144,7 +144,8 @@ class Told:
                 _write(f"    {line}")
 
     def refused(self, session: CallSession, method: str, error: ApiError) -> None:
-        _write(f"  {method} refused: {error.code.code}: {error.message}; {error.code.cure}")
+        cure = "" if error.code.cure in error.message else f"; {error.code.cure}"
+        _write(f"  {method} refused: {error.code.code}: {error.message}{cure}")
 
     def line(self, session: CallSession, level: str, text: str) -> None:
         _write(f"  {level}: {text}")

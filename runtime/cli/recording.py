@@ -108,7 +108,7 @@ def replay(
         report.show_json(_plain(record, replayed))
     if (found := replayed.difference) is not None:
         raise ReplayDiffers(
-            f"it differs at {found.at}: recorded {found.recorded}; found {found.found}",
+            f"it differs {found.at if found.at.startswith('after') else f'at {found.at}'}: recorded {found.recorded}; found {found.found}",
             details={"at": found.at, "recorded": found.recorded, "found": found.found},
         )
 

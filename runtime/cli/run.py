@@ -136,7 +136,7 @@ def run(
     trusted = check_policy(bundle, keyring, allow_unsigned=not options.require_signed, now_us=time.time_ns() // 1_000)
     order = _read(bundle, keyring, method, params, options)
     if trusted is None:
-        report.say("warning: no trusted key vouches for this bundle; --require-signed would refuse it")
+        report.say("warning: no key that --keyring names vouches for this bundle; --require-signed would refuse it")
     import trio
 
     try:

@@ -139,7 +139,11 @@ def explained(failure: Failure) -> list[str]:
 
 
 def _worded(value: Any) -> str:
-    text = json.dumps(_plain(value), ensure_ascii=False, default=repr)
+    from runtime.scenarios.patterns import MISSING
+
+    if value is MISSING:
+        return "nothing there"
+    text = json.dumps(value, ensure_ascii=False, default=repr)
     return text if len(text) <= VALUE_CHARS_MOST else f"{text[:VALUE_CHARS_MOST]}… ({len(text)} characters)"
 
 

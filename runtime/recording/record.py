@@ -28,6 +28,9 @@ _MAGIC: Final = b"hostel record 1\n"
 _LENGTH: Final = struct.Struct(">I")
 _DIGEST_BYTES: Final = 32
 _ELEMENTS_MAX: Final = 4_096
+_EVENT_BYTES: Final = 96
+_PIECE_BYTES: Final = 48
+"""What an event and a piece take beside the bytes of memory in them, about."""
 T = TypeVar("T")
 _Address = Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
 
@@ -45,7 +48,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     name: str
     """As the module names it: `hostel_v1.call`."""
-    arguments: tuple[int, ...]
+    arguments: Annotated[tuple[int, ...], msgspec.Meta(max_length=16)]
     read: tuple[Piece, ...]
     """What the host read of the guest's memory: the request, the text for the log."""
     written: tuple[Piece, ...]
@@ -53,6 +56,12 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     answer: int | None
     """What the import returned; None: the call ended in it."""
     fuel_left: int
+
+    @property
+    def size(self) -> int:
+        """What it takes of EVENTS_BYTES_MAX, bytes."""
+        pieces = (*self.read, *self.written)
+        return _EVENT_BYTES + sum(_PIECE_BYTES + len(piece.data) for piece in pieces)
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -130,7 +139,7 @@ def decoded(data: bytes) -> Record:
         if len(frames) < 2:
             raise ValueError("too few frames")
         head, end = _value(frames[0], Head), _value(frames[-1], End)
-        record = Record(head=head, events=tuple(_value(frame, Event) for frame in frames[1:-1]), end=end)
+        record = Record(head=head, events=tuple(_events(frames[1:-1])), end=end)
     except (ValueError, msgspec.MsgspecError) as error:
         raise UsageError(f"the record cannot be read: {ascii(str(error))[:200]}", code="record_invalid") from None
     if hashlib.sha256(head.module).hexdigest() != head.module_sha256 and head.script is None:
@@ -149,6 +158,17 @@ def _frames(content: bytes) -> Iterator[bytes]:
             raise ValueError("a frame that is cut off")
         yield content[at : at + length]
         at += length
+
+
+def _events(frames: list[bytes]) -> Iterator[Event]:
+    """No more than are recorded: many small ones take far more memory and time than their bytes."""
+    room = EVENTS_BYTES_MAX
+    for frame in frames:
+        event = _value(frame, Event)
+        room -= event.size
+        if room < 0:
+            raise ValueError("more is in it than is ever recorded")
+        yield event
 
 
 def _value(frame: bytes, kind: type[T]) -> T:

@@ -32,8 +32,6 @@ from runtime.settings import HostSettings
 
 NAMES: Final[dict[int, str]] = {number: ".".join(key) for key, number in IMPORT_NUMBERS.items()}
 LAYOUTS: Final[dict[int, Struct]] = {number: layout(abi.IMPORTS[key]) for key, number in IMPORT_NUMBERS.items()}
-_EVENT_BYTES: Final = 96
-"""What an event takes beside the bytes of memory in it, about."""
 
 
 class Tape:
@@ -52,7 +50,7 @@ class Tape:
         return TapedFiber(self)
 
     def add(self, event: Event) -> None:
-        self._room -= _EVENT_BYTES + sum(len(piece.data) for piece in (*event.read, *event.written))
+        self._room -= event.size
         if self._room < 0:
             self.is_cut = True
         elif not self.is_cut:

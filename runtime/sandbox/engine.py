@@ -40,6 +40,8 @@ def engine_config(*, metered: bool = False) -> wasmtime.Config:
     config.memory_reservation_for_growth = 0
     config.cranelift_opt_level = "speed"
     config.consume_fuel = config.cranelift_nan_canonicalization = metered
+    # A module's data is mapped or, in a jail, copied. Copying counts: where fuel is counted it is always copied.
+    config.memory_init_cow = not metered
     config.debug_info = False
     return config
 
@@ -56,6 +58,6 @@ def fingerprint() -> str:
     told = (
         "hostel artifact 1", version("wasmtime"), platform.machine(), platform.system(),
         ",".join(OFF), ",".join(ON), str(MEMORY_BYTES_CEILING), str(STACK_BYTES),
-        "epoch speed",
+        "epoch speed", "fuel copies data",
     )  # fmt: skip
     return hashlib.sha256("\0".join(told).encode()).hexdigest()

@@ -58,9 +58,9 @@ class Sandbox:
     """One message in one instance, fresh or kept. `handle` is called once; `close` always, and is right at any
     point."""
 
-    __slots__ = ("_began", "_calls", "_cpu_limit_ns", "_cpu_ns", "_fuel", "_loop", "_now_us", "_share", "_slice", "_threads",
-                 "_ticker", "_turn", "fiber", "handling", "host", "limits", "loading", "module", "random", "resumed_us",
-                 "usage")  # fmt: skip
+    __slots__ = ("_began", "_calls", "_cpu_limit_ns", "_cpu_ns", "_fuel", "_loop", "_now_us", "_share", "_slice",
+                 "_threads", "_ticker", "_turn", "fiber", "handling", "host", "limits", "loading", "module", "random",
+                 "resumed_us", "usage")  # fmt: skip
 
     def __init__(
         self,

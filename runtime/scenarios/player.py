@@ -242,8 +242,7 @@ class _Playing:
                 raise _Failed(f"it completed; the error {step.expect_error['code']} was expected", came=answered.result)
             self._expect("the error is", patterns.filled(dict(step.expect_error), self.kept), dict(answered.error))
         elif answered.error is not None:
-            code, message = answered.error.get("code"), answered.error.get("message")
-            raise _Failed(f"the call ended as {answered.ending}: {code}: {message}", came=dict(answered.error))
+            raise _Failed(f"the call ended as {answered.ending}: {_why(answered)}", came=dict(answered.error))
         elif step.expects:
             self._expect("the answer is", patterns.filled(step.expect, self.kept), answered.result)
         if step.receipt is not None:

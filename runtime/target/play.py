@@ -30,7 +30,7 @@ from runtime.target.asking import Asking
 from runtime.target.steps import Stage
 from runtime.testing import VirtualClock
 
-FEATURES: Final = frozenset({"clock", "restart", "control", "releases", "store", "names"})
+FEATURES: Final = frozenset({"clock", "restart", "control", "releases", "store", "names", "fresh"})
 """What this target has beyond installing, calling and answering prompts."""
 SCENES: Final = 1 << 32
 
@@ -128,7 +128,8 @@ class _Opened:
 
     def connect(self) -> socket.socket:
         """A connection to the host that is open."""
-        assert self._host is not None and self._nursery is not None
+        if self._host is None or self._nursery is None:
+            raise RuntimeError("no host is open")
         here, there = socket.socketpair()
         self._nursery.start_soon(serve_one, HostAnswers(self._host).all(), there)
         return here

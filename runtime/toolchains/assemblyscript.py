@@ -23,6 +23,9 @@ FLAGS: Final = (
     "--use", "abort=~lib/serve/abort", "--use", "seed=~lib/host/seed", "--use", "console=~lib/lines/lines",
 )  # fmt: skip
 """Optimised; what AssemblyScript would import from the host is the SDK's own."""
+NODE_FLAGS: Final = ("--enable-source-maps", "--liftoff-only")
+"""Of node. Without the first asc starts a second node, with it; asc is WebAssembly for the most part, and has ended by
+the time that optimising it would pay: half of a build."""
 ALONE: Final = ("--config", f"{os.devnull}/none")
 """No file: a project's asconfig.json can name code that asc runs."""
 
@@ -45,7 +48,7 @@ class AssemblyScript:
         # Paths in the module's messages are those from the project, wherever it lies; the SDK's begin with ~lib.
         places = ("--baseDir", project.relative_to(root).as_posix(), "--lib", sdk.relative_to(root).as_posix())
         arguments = (self.main, *places, *FLAGS, "--runtime", _runtime(project), "-o", MODULE)
-        module = compiled([_node(), str(asc), *arguments, *ALONE], f"{project.name}/{self.main}", root)
+        module = compiled([_node(), *NODE_FLAGS, str(asc), *arguments, *ALONE], f"{project.name}/{self.main}", root)
         return Built(module=module, compiler=found.name, command=("asc", *arguments))
 
 

@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -71,20 +72,28 @@ class Rust:
             raise BuildError(f"no rustc that can make WebAssembly: {CURE}")
         folder, library = project.relative_to(root).as_posix(), sdk.relative_to(root).as_posix()
         # What file!() and a panic say is the same wherever project and SDK lie.
-        places = [f"--remap-path-prefix={library}=hostel"]
-        places += [] if folder == "." else [f"--remap-path-prefix={folder}/source=source"]
-        common = [*FLAGS, *places]
+        common = [*FLAGS, f"--remap-path-prefix={library}=hostel"]
+        of_program = [] if folder == "." else [f"--remap-path-prefix={folder}/source=source"]
         first = [*common, *LIBRARY_FLAGS, "-o", MODULE, f"{library}/lib.rs"]
-        second = [*common, *PROGRAM_FLAGS, *([f"-Clinker={tools.linker}"] if tools.linker else [])]
+        linker = [f"-Clinker={tools.linker}"] if tools.linker else []
+        second = [*common, *of_program, *PROGRAM_FLAGS, *linker]
         source = (project / self.main).relative_to(root).as_posix()
         last = ("-o", MODULE, source)
         with tempfile.TemporaryDirectory() as out:
             made = Path(out) / LIBRARY
-            made.write_bytes(compiled([tools.rustc, *first], f"{library}/lib.rs", root))
+            sources = tuple(file.read_bytes() for file in sorted(sdk.glob("*.rs")))
+            made.write_bytes(_library((tools.rustc, *first), root, sources))
             module = compiled([tools.rustc, *second, f"--extern=hostel={made}", *last], source, root)
         typed = ("rustc", *(LIBRARY if part == MODULE else part for part in first))
         command = (*typed, "&&", "rustc", *second, f"--extern=hostel={LIBRARY}", *last)
         return Built(module=module, compiler=tools.version, command=command)
+
+
+@lru_cache(maxsize=1)
+def _library(command: tuple[str, ...], root: Path, sources: tuple[bytes, ...]) -> bytes:
+    """The SDK's crate, of its `sources` as they are now: kept for the next build of this process, as `hostel dev` makes
+    one after the other."""
+    return compiled(command, command[-1], root)
 
 
 def _tools() -> _Tools | None:

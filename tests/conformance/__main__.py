@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+INTERRUPTED, BROKEN_PIPE = 130, 141
 sys.path.insert(0, str(HERE))
 
 from suite import case, expectations, html, report, run  # noqa: E402
@@ -52,8 +53,13 @@ def main() -> int:
         return 0
     if asked.socket is not None:  # one case after the other: they share the daemon
         asked.target, asked.jobs = shlex.join((sys.executable, str(HERE / "socket_target.py"), str(asked.socket))), 1
-    if not chosen or not asked.target:
-        print("conformance: give --target or --socket, and ids that exist (--list shows them)", file=sys.stderr)
+    if not chosen:
+        level = f" of level {asked.level}" if asked.level else ""
+        starts = " or ".join(asked.ids) or "anything"
+        print(f"conformance: no case{level} has an id that begins with {starts}: --list shows them", file=sys.stderr)
+        return 2
+    if not asked.target:
+        print("conformance: say which host: --target COMMAND or --socket PATH", file=sys.stderr)
         return 2
     return _run(asked, known, chosen, [one.id for one in every])
 
@@ -99,4 +105,10 @@ def _run(asked: argparse.Namespace, known: expectations.Expectations, chosen: li
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # whoever read it has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(BROKEN_PIPE)

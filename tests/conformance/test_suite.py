@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import ast
+import base64
+import hashlib
 import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
+import wasmtime
 
-from tests.conformance.suite import case
-from tests.conformance.suite.matching import PatternError, differences
+from tests.conformance.suite import archive, case
+from tests.conformance.suite.expand import expand
+from tests.conformance.suite.matching import PatternError, at_pointer, differences, filled
+from tests.conformance.suite.verdict import Outcome, judge
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -45,6 +52,41 @@ def test_a_case_is_valid_and_written_in_one_way(file: Path) -> None:
         file.read_text(encoding="utf-8")
         == json.dumps(json.loads(file.read_text()), indent=1, ensure_ascii=False) + "\n"
     )
+
+
+def modules_with_text(told: object) -> Iterator[dict[str, str]]:
+    """What a case writes as bytes with the text of the same module beside them."""
+    if isinstance(told, dict):
+        if "wat" in told:
+            yield told
+        told = list(told.values())
+    if isinstance(told, list):
+        for inner in told:
+            yield from modules_with_text(inner)
+
+
+def test_modules_are_what_their_text_says() -> None:
+    texts = [(file.stem, told) for file in CASES for told in modules_with_text(json.loads(file.read_text()))]
+    assert len(texts) > 100
+    assert [name for name, told in texts if bytes(wasmtime.wat2wasm(told["wat"])).hex() != told["$hex"]] == []
+
+
+def test_contents_of_members() -> None:
+    pieces = ["a", {"$hex": "00ff", "times": 2}, {"$repeat": "xy", "times": 2}, {"$numbered": "-#", "times": 2}]
+    assert archive.content_of(pieces) == b"a\0\xff\0\xffxyxy-0000-0001"
+    assert archive.content_of({"$bytes": "AAE="}) == b"\0\1"
+
+
+def test_a_keyring_is_told_by_its_keys() -> None:
+    told = {
+        "id": "1/a",
+        "about": "",
+        "level": "SHOULD",
+        "steps": [{"ask": "ping"}],
+        "keyring": {"one": {"revoked": True}},
+    }
+    expanded = expand(msgspec.convert(told, case.Case), HERE / "guests")
+    assert expanded.message["keyring"] == [{"public_key": archive.key_text("one"), "revoked": True}]
 
 
 def test_the_schema_is_that_of_the_cases() -> None:
@@ -88,3 +130,31 @@ def test_patterns(pattern: object, value: object, wrong: int) -> None:
 def test_a_pattern_that_does_not_exist_is_told() -> None:
     with pytest.raises(PatternError):
         list(differences({"$such": 1}, 1))
+
+
+def test_what_was_kept_stands_in_a_pattern() -> None:
+    assert filled({"a": [{"$not": {"$kept": "id"}}]}, {"id": "x"}) == {"a": [{"$not": "x"}]}
+    with pytest.raises(PatternError, match="nothing was kept as 'other'"):
+        filled({"$kept": "other"}, {"id": "x"})
+
+
+def test_a_hash_is_over_its_parts_with_their_lengths() -> None:
+    digest = hashlib.sha256(b"a\0" + b"\0\0\0\x02\xc3\xa9" + b'{"a":["\\u00e9"],"b":1}').digest()
+    pattern = {"$sha256": ["a\0", {"sized": {"$kept": "text"}}, {"json": {"b": 1, "a": ["é"]}}]}
+    assert filled(pattern, {"text": "é"}) == {"$bytes": base64.b64encode(digest).decode()}
+
+
+@pytest.mark.parametrize("pointer", ["/b", "/a/1", "/a/-", "/a/x", "/a/0/b"])
+def test_a_pointer_to_nothing(pointer: str) -> None:
+    value = {"a": [1], "c/d": 2}
+    assert (at_pointer(value, ""), at_pointer(value, "/a/0"), at_pointer(value, "/c~1d")) == (value, 1, 2)
+    with pytest.raises(LookupError):
+        at_pointer(value, pointer)
+
+
+def test_what_is_to_be_kept_and_is_not_there_is_a_failure() -> None:
+    told = {"id": "1/a", "about": "", "level": "SHOULD", "steps": [{"ask": "ping", "keep": {"name": "/now"}}]}
+    one = msgspec.convert(told, case.Case)
+    expanded = expand(one, HERE / "guests")
+    outcomes = [judge(one, expanded, {"steps": [{"result": result}]}, 0.0).outcome for result in ({"now": 1}, {})]
+    assert outcomes == [Outcome.PASSED, Outcome.FAILED]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from runtime import Ending, wire
+from runtime import Ending, Host, HostSettings, jail, wire
 from runtime.limits import FUEL_MOST, Limits
 from runtime.offers import effective_limits
+from runtime.worker_settings import WorkerSettings
 from tests.hostile.conftest import Opened, Site
 from tests.hostile.guests import OK, Script, bundle, module, scripted
 
@@ -99,3 +100,14 @@ def test_a_manifest_asks_for_less_of_it_and_never_for_none() -> None:
     assert effective_limits({"fuel": 0}, on, {}).fuel == 1_000
     assert effective_limits({"fuel": 10}, Limits(), {}).fuel == 0
     assert effective_limits({}, Limits(), {"fuel": 7}).fuel == 7
+
+
+async def test_a_jailed_worker_counts_as_this_process_does() -> None:
+    """Where a module's data cannot be mapped it is copied, which counts."""
+    data = f'(data (i32.const 65536) "{"d" * 70_000}")'
+    counted = set()
+    for workers in (None, WorkerSettings(count=1, slots=4, require=str(jail.probe()))):  # type: ignore[arg-type]
+        async with Host.open(settings=HostSettings(slots=4, allow_unsigned=True, workers=workers)) as host:
+            app = await host.install(bundle(module(OK, memory="4", more=data)), limits={"fuel": FUEL_MOST})
+            counted.add((await host.call(app, "run")).receipt.usage.fuel)
+    assert len(counted) == 1

@@ -28,7 +28,7 @@ ROOT = HERE.parents[1]
 SUITE = ROOT / "tests/conformance"
 WRITTEN = HERE / "protocol_mutants.json"
 SURVIVORS = HERE / "protocol_survivors.json"
-RUN_SECONDS = 300
+RUN_SECONDS = 900
 FILES = {
     "host_api/payment/bounds.py": "8.5",
     "host_api/idempotency.py": "8.4",

@@ -59,8 +59,8 @@ VALID: Mapping[str, Row] = {
     "scripts": {"sha256": b"t" * 32, "bytes": 2, "image": b"ab"},
     "releases": {
         "app_id": "shop", "code": 2, "name": "2", "status": "approved", "identity": H32, "developer": "",
-        "signed_by": "", "module_sha256": b"m" * 32, "script_sha256": b"s" * 32, "assets_sha256": H32, "reviewed": 1, "payee": "",
-        "uploaded_us": 1, "decided_us": 1, "ended_us": 0,
+        "signed_by": "", "module_sha256": b"m" * 32, "script_sha256": b"s" * 32, "assets_sha256": H32, "reviewed": 1,
+        "payee": "", "uploaded_us": 1, "decided_us": 1, "ended_us": 0,
         "reason": "", "facts": "{}", "grants": "{}", "limits": "{}", "config": b"", "report": "{}",
     },
     "programs": {

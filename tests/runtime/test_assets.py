@@ -68,7 +68,8 @@ async def test_what_is_no_asset_is_not_found(host: Host, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{}, {"path": ""}, {"path": "a", "offset": -1}, {"path": "a", "length": 0}, {"path": "a", "length": 1 << 20}]
+    "wrong",
+    [{}, {"path": ""}, {"path": "a", "offset": -1}, {"path": "a", "length": 0}, {"path": "a", "length": 1 << 20}],
 )
 async def test_what_is_asked_wrongly_is_told(host: Host, wrong: dict[str, Any]) -> None:
     assert (await read(host, **wrong))[2]["code"] == "invalid_params"

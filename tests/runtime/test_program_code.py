@@ -16,7 +16,7 @@ import wasmtime
 
 from runtime import Bundle, Host, HostSettings, sign
 from runtime.bundle import pack_contents
-from runtime.errors import ScriptError
+from runtime.errors import ModuleError, ScriptError
 from runtime.javascript import Interpreter
 from runtime.limits import Limits
 from runtime.state_changes import StateChanges
@@ -75,6 +75,21 @@ async def test_a_script_and_its_engine_are_stored_once_for_all_who_have_it_and_g
         assert (await host.call("org.example.c", "any")).value == [1, 1]
         await host.uninstall("org.example.c")
         assert rows(host) == {"releases": 0, "modules": 0, "scripts": 0}
+
+
+async def test_the_bytes_of_a_loaded_script_are_no_module() -> None:
+    """Both are found by their hash: without a look at which it is, they would pass for the engine, unchecked."""
+    async with opened(1) as host:
+        await host.install(script())
+        manifest = {
+            "app_id": "org.example.b", "name": "M", "version": {"name": "1", "code": 1},
+            "program": {"module": "program.wasm"},
+        }  # fmt: skip
+        image = script().script_image or b""
+        contents = {"manifest.json": json.dumps(manifest).encode(), "program.wasm": image}
+        with pytest.raises(ModuleError, match="not a well-formed WebAssembly module"):
+            await host.install(Bundle.from_bytes(pack_contents(contents)))
+        assert (await host.call("org.example.a", "any")).value == [1, 1]
 
 
 @pytest.mark.parametrize("workers", [None, WorkerSettings(count=1, slots=4, require="none")], ids=["here", "worker"])

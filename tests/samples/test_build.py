@@ -77,12 +77,17 @@ def test_a_stale_module_is_found(samples: ModuleType, tmp_path: Path) -> None:
     assert samples.stale(program, root) == "program.wasm is missing"
 
 
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copied(tmp_path_factory.mktemp("build") / "somewhere else")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_rebuilt_elsewhere_it_is_the_same_byte_for_byte(samples: ModuleType, name: str, tmp_path: Path) -> None:
-    root = copied(tmp_path / "somewhere else")
+def test_rebuilt_elsewhere_it_is_the_same_byte_for_byte(samples: ModuleType, name: str, elsewhere: Path) -> None:
     kept = place(name)
     try:
-        module, record = samples.build(place(name, root), root)
+        module, record = samples.build(place(name, elsewhere), elsewhere)
     except samples.ToolchainAbsent as absent:
         pytest.skip(f"NOT BUILT AGAIN: {absent}")
     if record["compiler"] not in (kept / samples.RECORD).read_text():

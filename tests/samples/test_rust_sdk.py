@@ -182,12 +182,13 @@ def test_random_bytes_never_trap(program: Any, data: bytes) -> None:
     assert program.raw(head + wire.encode(data)) != b""
 
 
-def _project(folder: Path, source: str) -> tuple[Path, Path]:
-    """A project with its SDK, as `hostel new` makes them."""
-    (folder / "source").mkdir(parents=True)
-    (folder / "source/main.rs").write_text(source)
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with its SDK, as `hostel new` makes them; the SDK is compiled once."""
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "source").mkdir()
     shutil.copytree(ROOT / "host_api/guest/rust", folder / "sdk", ignore=shutil.ignore_patterns("template"))
-    return folder, folder / "sdk"
+    return folder
 
 
 def _toolchain() -> Rust:
@@ -197,21 +198,21 @@ def _toolchain() -> Rust:
     return Rust()
 
 
-def test_a_program_with_one_method_is_small(tmp_path: Path, guest_of: type[Any]) -> None:
+def test_a_program_with_one_method_is_small(project: Path, guest_of: type[Any]) -> None:
     rust = _toolchain()
-    project, sdk = _project(tmp_path, HELLO)
-    built = rust.build(project, sdk, project)
+    (project / "source/main.rs").write_text(HELLO)
+    built = rust.build(project, project / "sdk", project)
     assert len(built.module) <= 20_480
     hello = guest_of(built.module)
     hello.inbox = False
     assert hello.call("any") == {"text": "hello"}
 
 
-def test_what_does_not_compile_is_an_error_with_the_compilers_words(tmp_path: Path) -> None:
+def test_what_does_not_compile_is_an_error_with_the_compilers_words(project: Path) -> None:
     rust = _toolchain()
-    project, sdk = _project(tmp_path, "fn handle( {}\n")
+    (project / "source/main.rs").write_text("fn handle( {}\n")
     with pytest.raises(BuildError, match=r"source/main\.rs does not compile"):
-        rust.build(project, sdk, project)
+        rust.build(project, project / "sdk", project)
 
 
 def test_without_a_compiler_it_says_how_one_is_had(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 Requirement = Annotated[str, Meta(pattern=r"^P[0-9]+(\.[0-9]+)?-[0-9]+$")]
-Feature = Literal["clock", "restart", "http", "control", "releases", "workers", "store", "names"]
+Feature = Literal["clock", "restart", "http", "control", "releases", "workers", "store", "names", "fresh"]
 """What a target has beyond installing, calling and answering prompts; docs/conformance.md says what each is."""
 
 
@@ -86,7 +86,7 @@ class Step(_Part, frozen=True, kw_only=True):
     messages: Annotated[int, Meta(ge=1, le=100)] | UnsetType = UNSET
     """Of `raw`: how many messages to wait for; else until the host closes the connection."""
     wait_for: str | dict[str, Any] | UnsetType = UNSET
-    """`ask` is repeated until its result has something at this JSON Pointer, or these values at these, for 5 s at most."""
+    """`ask` is repeated until its result has something at this JSON Pointer, or these values at these: 5 s at most."""
     times: Annotated[int, Meta(ge=1, le=2000)] | UnsetType = UNSET
     """`ask` is done so many times, one after the other; what came of the last one counts."""
     keep: dict[Name, str] = {}

@@ -16,9 +16,9 @@ from .verdict import Outcome, Verdict
 def score(verdicts: Iterable[Verdict]) -> dict[str, Counter[str]]:
     """Section → outcome → how many, and under `MUST` and `SHOULD` the sums by level."""
     table: dict[str, Counter[str]] = {}
-    for one in verdicts:
-        for row in (one.section, one.level):
-            table.setdefault(row, Counter())[one.outcome] += 1
+    every = list(verdicts)
+    for row, one in [*((one.section, one) for one in every), *((one.level, one) for one in every)]:
+        table.setdefault(row, Counter())[one.outcome] += 1
     return table
 
 

@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from .case import Case
+from .case import Case, CaseError
 from .expand import expand
 from .expectations import Expectations
+from .matching import PatternError
 from .target import Target, TargetError
 from .verdict import Outcome, Verdict, judge, verdict
 
@@ -50,8 +51,12 @@ def play(
     threads = [threading.Thread(target=work) for _ in range(max(1, min(jobs, len(cases))))]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    try:
+        for thread in threads:
+            thread.join()
+    except BaseException as error:  # from the keyboard: each ends with the case that it plays
+        faults.append(error)
+        raise
     if faults:
         raise faults[0]
     return [verdicts[number] for number in range(len(cases))]
@@ -65,4 +70,7 @@ def _one(case: Case, target: Target, guests: Path, expectations: Expectations) -
         result = target.play(expanded.message)
     except TargetError as error:
         return verdict(case, Outcome.BROKEN, str(error), seconds=time.monotonic() - began)
-    return judge(case, expanded, result, time.monotonic() - began)
+    try:
+        return judge(case, expanded, result, time.monotonic() - began)
+    except PatternError as error:
+        raise CaseError(f"{case.id}: {error}") from None

@@ -16,8 +16,8 @@ from runtime.sandbox.checks import check_module
 from runtime.sandbox.compile_child import compile_bytes
 from runtime.sandbox.engine import compile_engine, fingerprint
 from runtime.testing import LogLines
-from tests.runtime.abi.guests import Guest, Record
 from tests.executor_choice import in_workers
+from tests.runtime.abi.guests import Guest, Record
 
 
 class Conformance:

@@ -32,25 +32,26 @@ class Said:
 Cli = Callable[..., Said]
 
 
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, the home, and where caches go."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path
-
-
 @pytest.fixture(scope="session")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache for all tests: each module, and the JavaScript engine, is compiled once."""
     return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture
-def shared_cache(home: Path, compiled: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Of compiled modules, the same for all tests that ask for it: the JavaScript engine is compiled once."""
+def home(tmp_path: Path, compiled: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder and the home."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(compiled))
-    return compiled
+    return tmp_path
+
+
+@pytest.fixture
+def cache(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Of this test alone, and not there yet."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
+    return home / "cache"
 
 
 @pytest.fixture

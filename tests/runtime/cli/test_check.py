@@ -69,7 +69,7 @@ def test_limits_that_the_operator_has_to_give_are_told(cli: Cli, home: Path) -> 
     assert not [hint for hint in hints if "wall_ms" in hint]
 
 
-def test_a_scripts_methods_are_found_as_scripts_spell_them(cli: Cli, home: Path, shared_cache: Path) -> None:
+def test_a_scripts_methods_are_found_as_scripts_spell_them(cli: Cli, home: Path) -> None:
     source = b'import { payment, storage } from "hostel"; export default { async m() { await payment.refundQuery({});'
     members = {
         "manifest.json": msgspec.json.encode({

@@ -12,7 +12,7 @@ from runtime.toolchains import TOOLCHAINS
 from tests.runtime.cli.conftest import Cli
 
 
-def test_a_machine_that_runs_the_tests_is_well(cli: Cli, home: Path) -> None:
+def test_a_machine_that_runs_the_tests_is_well(cli: Cli, cache: Path) -> None:
     said = cli("doctor", "--json")
     assert said.code == 0, said.err
     found = {line["what"]: line for line in said.json["found"]}
@@ -20,7 +20,7 @@ def test_a_machine_that_runs_the_tests_is_well(cli: Cli, home: Path) -> None:
     assert {"kernel", "sandbox level", "cache", "vm.max_map_count", "python"} <= found.keys()
     assert {f"programs in {name}" for name in TOOLCHAINS} <= found.keys()
     assert all(line["cure"] for line in said.json["found"] if line["verdict"] == "less")
-    assert found["cache"]["found"].startswith(str(home))
+    assert found["cache"]["found"].startswith(str(cache))
     assert "sandbox level" in cli("doctor").out
 
 

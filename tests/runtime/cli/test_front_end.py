@@ -49,7 +49,7 @@ def waiting(shop: Callable[..., Said], cli: Cli) -> Callable[..., dict[str, Any]
 
 
 def test_a_payment_left_open_is_confirmed_by_another_process(
-    waiting: Callable[..., dict[str, Any]], shop: Callable[..., Said], home: Path
+    waiting: Callable[..., dict[str, Any]], shop: Callable[..., Said], cli: Cli, home: Path
 ) -> None:
     row = waiting("--fund", "100.00CNY")
     said = hostel(home, "payments", "confirm", row["prompt"], "--yes", "--state", "state")
@@ -57,7 +57,7 @@ def test_a_payment_left_open_is_confirmed_by_another_process(
     assert said.out == "42.50 CNY to Fresh at home for 鲜到家买菜: succeeded\n"
     order = shop("order.show", f'{{"order_id": "{row["about"]}"}}').json
     assert (order["order"]["status"], order["payment"]) == ("paid", "succeeded")
-    again = hostel(home, "payments", "confirm", row["prompt"], "--yes", "--state", "state")
+    again = cli("payments", "confirm", row["prompt"], "--yes", "--state", "state")
     assert again.code == 19
     assert "prompt_not_found" in again.err
 
@@ -151,18 +151,18 @@ def test_a_state_directory_is_needed_and_nothing_is_made(cli: Cli, home: Path, w
     assert not (home / "nowhere").exists()
 
 
-@pytest.mark.parametrize("words", COMMANDS)
-def test_nothing_waits_in_an_empty_one(cli: Cli, sample: Callable[[str], Path], words: list[str]) -> None:
+def test_nothing_waits_in_an_empty_one(cli: Cli, sample: Callable[[str], Path]) -> None:
     assert cli("run", sample("echo"), "echo", '{"value": 1}', "--state", "state").code == 0
-    said = cli(*words, "--state", "state", "--json")
-    unknown = words[1] in ("show", "confirm", "decline", "allow", "refuse")
-    if unknown:
-        assert (said.code, said.json["error"]["code"]) == (AnswerRefused.exit_code, "prompt_not_found")
-    elif words[1] == "revoke":  # of a program that nobody knows
-        assert (said.code, said.json["error"]["code"]) == (NotInstalled.exit_code, "not_installed")
-    else:
-        assert said.code == 0 and isinstance(said.json, list | dict)
-    assert cli(*words, "--state", "state").code == said.code
+    for words in COMMANDS:
+        said = cli(*words, "--state", "state", "--json")
+        unknown = words[1] in ("show", "confirm", "decline", "allow", "refuse")
+        if unknown:
+            assert (said.code, said.json["error"]["code"]) == (AnswerRefused.exit_code, "prompt_not_found"), words
+        elif words[1] == "revoke":  # of a program that nobody knows
+            assert (said.code, said.json["error"]["code"]) == (NotInstalled.exit_code, "not_installed"), words
+        else:
+            assert said.code == 0 and isinstance(said.json, list | dict), words
+        assert cli(*words, "--state", "state").code == said.code, words
 
 
 def test_a_host_that_runs_is_not_disturbed(home: Path, sample: Callable[[str], Path], cli: Cli) -> None:
@@ -203,7 +203,7 @@ def asking(cli: Cli, home: Path) -> Callable[..., Said]:
     (home / "asking.ma").write_bytes(pack_contents(contents))
 
     def call(*words: str) -> Said:
-        params = '{"method": "user.authorize", "params": {"scopes": ["phone"], "wait_ms": 9}}'
+        params = '{"method": "user.authorize", "params": {"scopes": ["phone"], "wait_ms": 9000}}'
         return cli(
             "run", "asking.ma", "call", params, "--grant", "user.phone", "--user", "alice", "--state", "state", *words
         )

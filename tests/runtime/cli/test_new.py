@@ -17,15 +17,9 @@ ZIG_CACHE = os.environ.get("ZIG_GLOBAL_CACHE_DIR") or str(Path.home() / ".cache/
 FIRST = GUEST / "javascript/template/scenarios/first.json"
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
 @pytest.fixture(autouse=True)
-def _compiled_once(home: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _compiled_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a developer's machine: compilers find what they compiled for the program before."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
     monkeypatch.setenv("ZIG_GLOBAL_CACHE_DIR", ZIG_CACHE)
 
 
@@ -36,6 +30,7 @@ def test_every_language_has_a_template() -> None:
         assert (GUEST / lang / "template/scenarios/first.json").read_bytes() == FIRST.read_bytes(), lang
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_from_nothing_to_a_bundle(cli: Cli, home: Path, lang: str) -> None:
     said = cli("new", "shop", "--lang", lang)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import select
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,21 @@ import pytest
 import trio
 
 from runtime import wire
+from runtime.cli import run
 from runtime.client import Client
-from tests.console import HANG_S, command, environment, hostel
+from tests.console import HANG_S, command, environment
 from tests.hostile.guests import Script, bundle, scripted
-from tests.runtime.cli.conftest import Cli
+from tests.runtime.cli.conftest import Cli, Said
 
 CONFIG = '[host]\nallow_unsigned = true\n[http]\nport = 0\n[workers]\ncount = 1\nrequire = "none"\n'
+
+
+def typed(folder: Path, *words: str) -> Said:
+    """What a command gives that is typed there; in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with chdir(folder), redirect_stdout(out), redirect_stderr(err):
+        code = run(words)
+    return Said(code=code, out=out.getvalue(), err=err.getvalue())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,16 +43,16 @@ class Daemon:
 
     def asked(self, *words: str) -> Any:
         """The JSON that a command prints."""
-        done = hostel(self.home, *words, "--state", "state", "--json")
+        done = typed(self.home, *words, "--state", "state", "--json")
         assert done.code == 0, done.err
-        return json.loads(done.out)
+        return done.json
 
     def use(self, work: Callable[[Client], Any]) -> Any:
-        async def run() -> Any:
+        async def connected() -> Any:
             async with Client.connect(self.home / "state" / "hostel.sock") as client:
                 return await work(client)
 
-        return trio.run(run)
+        return trio.run(connected)
 
 
 @pytest.fixture(scope="module")
@@ -88,14 +98,14 @@ def test_how_it_does_can_be_asked(daemon: Daemon) -> None:
     assert [worker["state"] for worker in told["workers"]] == ["ready"]
     top = daemon.asked("top", "--by", "calls")
     assert [row["app_id"] for row in top["programs"]] == ["org.example.said"]
-    shown = hostel(daemon.home, "top", "--once", "--state", "state")
+    shown = typed(daemon.home, "top", "--once", "--state", "state")
     assert shown.code == 0 and "org.example.said" in shown.out and "p99 ms" in shown.out
 
 
 def test_what_programs_said_and_what_their_calls_cost(daemon: Daemon) -> None:
     (line,) = [daemon.asked("logs", "org.example.said", "--since", "1h")]
     assert line["text"] == "hello \\x1b[2J" and line["app_id"] == "org.example.said"
-    shown = hostel(daemon.home, "logs", "--state", "state", "--level", "error")
+    shown = typed(daemon.home, "logs", "--state", "state", "--level", "error")
     assert (shown.code, shown.out) == (0, "")
     receipt = daemon.asked("receipts", "--trace", "of-mine")
     assert receipt["ending"] == "completed" and receipt["cpu_us"] > 0
@@ -180,13 +190,13 @@ def test_its_configuration_is_read_again_when_asked_for(daemon: Daemon) -> None:
         assert told["changes"] == [{"setting": "[limits] cpu_us", "before": "50000", "after": "60000"}]
         assert told["waiting"] == ["[workers] count"]
         (daemon.home / "hostel.toml").write_text("[limits]\ncpu_u = 1\n")
-        wrong = hostel(daemon.home, "reload", "--state", "state")
+        wrong = typed(daemon.home, "reload", "--state", "state")
         assert wrong.code == 2 and "did you mean cpu_us?" in wrong.err
     finally:
         (daemon.home / "hostel.toml").write_text(CONFIG)
-    shown = hostel(daemon.home, "reload", "--state", "state")
+    shown = typed(daemon.home, "reload", "--state", "state")
     assert (shown.code, shown.out) == (0, "[limits] cpu_us: 60000 -> 50000\n")
-    audited = hostel(daemon.home, "audit", "list", "--effect", "host.setting_changed", "--state", "state").out
+    audited = typed(daemon.home, "audit", "list", "--effect", "host.setting_changed", "--state", "state").out
     assert audited.count(f"uid {os.geteuid()}") == 2
 
 
@@ -194,11 +204,11 @@ def test_a_backup_is_made_while_it_runs_and_restored(daemon: Daemon) -> None:
     made = daemon.asked("backup", "copy", "--journal")
     (told,) = daemon.asked("backups")
     assert Path(told["path"]) == Path(made["to"]) == daemon.home / "copy"
-    restored = hostel(daemon.home, "restore", "copy", "--state", "new", "--json")
+    restored = typed(daemon.home, "restore", "copy", "--state", "new", "--json")
     assert restored.code == 0, restored.err
-    assert json.loads(restored.out)["head"] == made["head"]
-    assert hostel(daemon.home, "ledger", "verify", "--state", "new").code == 0
-    again = hostel(daemon.home, "restore", "copy", "--state", "new")
+    assert restored.json["head"] == made["head"]
+    assert typed(daemon.home, "ledger", "verify", "--state", "new").code == 0
+    again = typed(daemon.home, "restore", "copy", "--state", "new")
     assert again.code == 8 and "state_exists" in again.err
 
 
@@ -225,16 +235,16 @@ def test_it_is_drained_and_stopped_when_asked_for(home: Path) -> None:
     (home / "hostel.toml").write_text(CONFIG)
     process = subprocess.Popen([*command(), "serve", "--state", "state"], cwd=home, env=environment(home))
     try:
-        assert hostel(home, "status", "--wait", str(HANG_S), "--state", "state").code == 0
-        assert hostel(home, "drain", "--seconds", "1", "--state", "state").code == 0
-        late = hostel(home, "status", "--wait", "0.1", "--state", "state", "--json")
-        assert (late.code, json.loads(late.out)["error"]["code"]) == (23, "not_ready")
-        assert hostel(home, "stop", "--state", "state").code == 0
+        assert typed(home, "status", "--wait", str(HANG_S), "--state", "state").code == 0
+        assert typed(home, "drain", "--seconds", "1", "--state", "state").code == 0
+        late = typed(home, "status", "--wait", "0.1", "--state", "state", "--json")
+        assert (late.code, late.json["error"]["code"]) == (23, "not_ready")
+        assert typed(home, "stop", "--state", "state").code == 0
         assert process.wait(HANG_S) == 0
     finally:
         process.kill()
         process.wait()
-    audited = hostel(home, "audit", "list", "--effect", "host.", "--state", "state").out
+    audited = typed(home, "audit", "list", "--effect", "host.", "--state", "state").out
     assert "host.draining" in audited and "host.stopping" in audited
 
 

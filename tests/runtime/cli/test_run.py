@@ -14,7 +14,7 @@ from tests.console import ROOT
 from tests.runtime.cli.conftest import Cli, Said
 from tests.runtime.sandbox.proposals import module
 
-WARNING = "hostel: warning: no trusted key vouches for this bundle; --require-signed would refuse it\n"
+WARNING = "hostel: warning: no key that --keyring names vouches for this bundle; --require-signed would refuse it\n"
 ONE = '{"value": 1}'
 GRANTS = ("--grant", "payment", "--grant", "storage", "--user", "alice")
 
@@ -124,18 +124,18 @@ def test_log_lines_go_to_standard_error_with_the_programs_name(cli: Cli, sample:
 
 
 # ---- the cache -------------------------------------------------------------------------------------------------------
-def test_a_compiled_module_is_kept_for_the_next_run(cli: Cli, home: Path, sample: Callable[[str], Path]) -> None:
+def test_a_compiled_module_is_kept_for_the_next_run(cli: Cli, cache: Path, sample: Callable[[str], Path]) -> None:
     bundle = sample("echo")
     assert cli("run", bundle, "echo", ONE).code == 0
-    (artifact,) = (home / "cache/hostel/artifacts").iterdir()
-    for folder in ("cache/hostel", "cache/hostel/artifacts", "cache/hostel/keys"):
-        assert stat.S_IMODE((home / folder).stat().st_mode) == 0o700
+    (artifact,) = (cache / "hostel/artifacts").iterdir()
+    for folder in ("hostel", "hostel/artifacts", "hostel/keys"):
+        assert stat.S_IMODE((cache / folder).stat().st_mode) == 0o700
     # No compiler could work under these limits: the second run does not need one.
     assert cli("run", bundle, "echo", ONE, "--compile-limit", "wall_ms=100", "--compile-limit", "cpu_s=1").code == 0
-    assert list((home / "cache/hostel/artifacts").iterdir()) == [artifact]
+    assert list((cache / "hostel/artifacts").iterdir()) == [artifact]
 
 
-def test_without_the_cache_nothing_is_written(cli: Cli, home: Path, sample: Callable[[str], Path]) -> None:
+def test_without_the_cache_nothing_is_written(cli: Cli, home: Path, cache: Path, sample: Callable[[str], Path]) -> None:
     assert cli("run", sample("echo"), "echo", ONE, "--no-cache").code == 0
     assert sorted(path.name for path in home.iterdir()) == ["echo.ma"]
 
@@ -147,14 +147,16 @@ def test_an_empty_state_directory_is_closed_to_others(cli: Cli, home: Path, samp
     assert {path.name for path in (home / "state").iterdir()} >= {"hostel.sqlite3"}
 
 
-def test_without_the_cache_the_state_directory_keeps_it(cli: Cli, home: Path, sample: Callable[[str], Path]) -> None:
+def test_without_the_cache_the_state_directory_keeps_it(
+    cli: Cli, home: Path, cache: Path, sample: Callable[[str], Path]
+) -> None:
     assert cli("run", sample("echo"), "echo", ONE, "--state", "state", "--no-cache").code == 0
     assert sorted(path.name for path in home.iterdir()) == ["echo.ma", "state"]
     assert {"artifacts", "keys"} <= {path.name for path in (home / "state").iterdir()}
 
 
-def test_a_cache_that_cannot_be_used_is_told(cli: Cli, home: Path, sample: Callable[[str], Path]) -> None:
-    (home / "cache").write_bytes(b"a file where a folder should be")
+def test_a_cache_that_cannot_be_used_is_told(cli: Cli, cache: Path, sample: Callable[[str], Path]) -> None:
+    cache.write_bytes(b"a file where a folder should be")
     said = cli("run", sample("echo"), "echo", ONE)
     assert (said.code, said.out) == (8, "")
     assert "hostel/artifacts cannot be used: Not a directory" in said.err

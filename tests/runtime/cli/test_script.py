@@ -14,7 +14,7 @@ GOOD = b"import { log } from 'hostel';\nexport default { hello: ({ name }) => ({
 
 
 @pytest.fixture
-def packed(cli: Cli, home: Path, shared_cache: Path) -> Path:
+def packed(cli: Cli, home: Path) -> Path:
     """A folder whose script is to be written; `hostel pack` makes notes.ma of it."""
     folder = home / "notes"
     folder.mkdir()

@@ -54,12 +54,10 @@ def test_every_operation_of_a_host_is_a_method_of_the_protocol() -> None:
 
 UNREACHABLE: set[str] = {
     "now_us", "survey", "follow_logs", "follow_receipts", "follow_events", "event_tail", "drain", "record_settings",
-    "record_steering", "change_settings", "denials", "compiled", "begin_call",
-    "asset",
+    "record_steering", "change_settings", "denials", "compiled", "begin_call", "asset", "settle", "watch",
 }  # fmt: skip
 """Of `Host`, by another name or not for clients: `ping`, `verify`, `logs`, `receipts.tail`, `events.tail`,
-`host.drain`, `call`, over HTTP; the
-daemon's own."""
+`host.drain`, `call`, over HTTP; the daemon's own, a rehearsal's, and of `hostel dev`."""
 
 
 def test_the_client_has_the_methods_of_a_host() -> None:

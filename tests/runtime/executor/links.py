@@ -137,7 +137,10 @@ def log(flight: Flight, text: bytes, stream: int = 1) -> bytes:
 def done(flight: Flight, ending: Ending = Ending.COMPLETED, rest: bytes | None = None, **numbers: int) -> bytes:
     if rest is None:
         rest = b"" if ending is Ending.COMPLETED else json.dumps(["it ended", {"n": 1}]).encode()
-    told = {"cpu_us": 20, "fuel": 0, "memory": 1, "taken": 0, "refused": 0, "denials": 0, "unclaimed": 0, "dropped": 0, **numbers}
+    told = {
+        "cpu_us": 20, "fuel": 0, "memory": 1, "taken": 0, "refused": 0, "denials": 0, "unclaimed": 0, "dropped": 0,
+        **numbers,
+    }  # fmt: skip
     head = frames.DONE_HEAD.pack(frames.ENDING_INDEX[ending], told.pop("flags", 0), *told.values())
     return frames.frame(frames.DONE, flight.number, head + rest)
 
