@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, Final, NamedTuple, TypeAlias, get_args
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias, get_args, get_origin
 
 import msgspec
 
@@ -36,6 +36,7 @@ LINE_BYTES_MAX: Final = 4096
 REFUSALS_MAX: Final = 10_000
 """Distinct (program, method, code) counted between two drains; beyond it programs are counted together, as ''."""
 _FIELDS: Final[dict[type[Params], tuple[msgspec.structs.FieldInfo, ...]]] = {}
+_TAKEN: Final[dict[type[Params], str]] = {}
 Run: TypeAlias = Callable[[Any, Any], Any]
 OnRefusal: TypeAlias = Callable[[CallSession, str, ApiError], None]
 
@@ -74,8 +75,16 @@ def _holds_bytes(annotation: Any) -> bool:
 
 def _parameters(method: Method[Any, Any]) -> str:
     """One line that says what the method takes, for the error of a request that does not fit it."""
-    named = [f.encode_name if f.required else f"{f.encode_name} (optional)" for f in _fields(method.params)]
-    return f"{method.name} takes {', '.join(named) or 'no parameters'}"
+    if method.params not in _TAKEN:
+        _TAKEN[method.params] = ", ".join(map(_parameter, _fields(method.params))) or "no parameters"
+    return f"{method.name} takes {_TAKEN[method.params]}"
+
+
+def _parameter(field: msgspec.structs.FieldInfo) -> str:
+    annotation = get_args(field.type)[0] if get_origin(field.type) is Annotated else field.type
+    values = " or ".join(get_args(annotation)) if get_origin(annotation) is Literal else ""
+    known = ": ".join(filter(None, ("" if field.required else "optional", values)))
+    return f"{field.encode_name} ({known})" if known else field.encode_name
 
 
 def _methods_of(names: Iterable[str]) -> dict[str, str]:

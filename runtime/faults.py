@@ -100,7 +100,8 @@ class Fault:
             return cls.of(kind=name, method=method, times=int(times or 1), **_of_kind(name, more))
         except ValueError:
             raise UsageError(
-                f"no fault {ascii(text)[:80]}: write METHOD=KIND, KIND:MS or KIND:CODE, with *TIMES if more than once"
+                f"no fault {ascii(text)[:80]}: write METHOD=KIND, KIND:MS or KIND:CODE, with *TIMES if more than once;"
+                f" kinds are {', '.join(Kind)}"
             ) from None
 
     @classmethod
@@ -110,7 +111,7 @@ class Fault:
             raise UsageError(f"no kind {ascii(kind)[:80]}: known are {', '.join(Kind)}")
         if code and code.upper() not in ErrorCode.__members__:
             known = ", ".join(each.code for each in _METHODS[method].errors) if method in _METHODS else ""
-            hint = f"errors of {method}: {known or 'none'}" if method in _METHODS else "hostel api show METHOD lists them"
+            hint = f"its errors: {known or 'none'}" if method in _METHODS else "hostel api show METHOD lists them"
             raise UsageError(f"no error code {ascii(code)[:80]}; {hint}")
         return cls(kind=Kind(kind), method=method, times=times, ms=ms, code=ErrorCode[code.upper()] if code else None)
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import TextIO, cast
 
-from cyclopts import CycloptsError, MissingArgumentError
+from cyclopts import CycloptsError, MissingArgumentError, UnusedCliTokensError
 
 from runtime.cli import report
 from runtime.cli.commands import APP, tell_all_of
@@ -81,6 +81,11 @@ def _run(words: Sequence[str]) -> int:
 
 def _misused(error: CycloptsError) -> UsageError:
     wrong = " ".join(str(error).split())
+    if isinstance(error, UnusedCliTokensError):
+        words = error.root_input_tokens or ()
+        more = [word for word in error.unused_tokens or () if word]
+        before = words[words.index(more[0]) - 1] if more and more[0] in words[1:] else ""
+        wrong = f"Unknown option: {before}." if before.startswith("--") else f"More than it takes: {' '.join(more)}."
     argument = error.argument if isinstance(error, MissingArgumentError) else None
     if argument is not None and argument.name.startswith("--"):
         value = "NAME" if argument.name in ("--developer", "--user", "--program") else argument.name[2:].upper()

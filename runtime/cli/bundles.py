@@ -16,6 +16,7 @@ from runtime.bundle.refusal import shown
 from runtime.cli import report
 from runtime.cli.files import write_file
 from runtime.cli.permissions import unknown_permissions
+from runtime.cli.stale import warn_of_stale
 
 Output = Annotated[Path, Parameter(name=["--output", "-o"], help="The file to write.")]
 
@@ -36,7 +37,8 @@ def pack(folder: Path = Path(), /, *, output: Output | None = None, as_json: rep
     )
     output = output or Path(f"{folder.resolve().name or 'program'}.ma")
     write_file(output, data)
-    _tell(output, data, as_json, warnings=unknown_permissions(Bundle.from_bytes(data).manifest))
+    warnings = unknown_permissions(Bundle.from_bytes(data).manifest) + warn_of_stale(folder)
+    _tell(output, data, as_json, warnings=warnings)
 
 
 def sign(

@@ -107,8 +107,9 @@ def replay(
     elif replayed.difference is None:
         report.show_json(_plain(record, replayed))
     if (found := replayed.difference) is not None:
+        where = found.at if found.at.startswith("after ") else f"at {found.at}"
         raise ReplayDiffers(
-            f"it differs {found.at if found.at.startswith('after') else f'at {found.at}'}: recorded {found.recorded}; found {found.found}",
+            f"it differs {where}: recorded {found.recorded}; found {found.found}",
             details={"at": found.at, "recorded": found.recorded, "found": found.found},
         )
 

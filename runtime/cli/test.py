@@ -15,6 +15,7 @@ from cyclopts import Parameter
 from runtime.bundle.refusal import shown
 from runtime.cli import report
 from runtime.cli.files import write_file
+from runtime.cli.stale import warn_of_stale
 from runtime.errors import HostelError, UsageError
 
 if TYPE_CHECKING:
@@ -60,8 +61,7 @@ def test(
 
     if not folder.is_dir():
         raise UsageError(f"{shown(str(folder))} is no folder; name a project, such as hostel new makes")
-    if project.is_stale(folder):
-        report.say(f"warning: a source is newer than bundle/program.wasm; build it first: hostel build {folder}")
+    warn_of_stale(folder)
     chosen = project.scenarios(folder, only)
     place = _place(through, folder)
     played = [_play(one, project.programs(folder, one), place, as_json) for one in chosen]

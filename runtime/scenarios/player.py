@@ -18,6 +18,7 @@ import trio
 
 from host_api.errors import ApiError
 from host_api.services import Interference
+from runtime.bundle.refusal import shown
 from runtime.errors import HostelError
 from runtime.scenarios import patterns
 from runtime.scenarios.patterns import MISSING, Mismatch
@@ -60,7 +61,8 @@ class Failure:
     came: Any = None
     """All of what the mismatch lies in."""
     hints: Sequence[str] = ()
-    """What else happened in this step: requests to outside that nothing answers, lines that were logged."""
+    """What else happened in this step: prompts that nobody answered, requests to outside that nothing answers, lines
+    that were logged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +155,7 @@ class _Playing:
         lines = len(self.world.lines)
         self.world.next_scene()
         self.world.network.unmatched.clear()
+        self.world.users.unanswered.clear()
         try:
             if isinstance(step, Restart):  # outside of the scope: it closes what was opened before it
                 await self.stack.aclose()
@@ -178,9 +181,12 @@ class _Playing:
         )  # fmt: skip
 
     def _hints(self, lines: int) -> list[str]:
-        outside = [f"nothing in network is about {asked}" for asked in self.world.network.unmatched]
+        asked = [
+            f"a prompt for {kind} was put aside: answers said nothing to it" for kind in self.world.users.unanswered
+        ]
+        outside = [f"nothing in network is about {request}" for request in self.world.network.unmatched]
         logged = [f"logged: {line.level}: {line.text}" for line in self.world.lines[lines:][-10:]]
-        return outside + logged
+        return asked + outside + logged
 
     async def _play(self, step: Step) -> None:
         match step:
@@ -242,7 +248,7 @@ class _Playing:
                 raise _Failed(f"it completed; the error {step.expect_error['code']} was expected", came=answered.result)
             self._expect("the error is", patterns.filled(dict(step.expect_error), self.kept), dict(answered.error))
         elif answered.error is not None:
-            raise _Failed(f"the call ended as {answered.ending}: {_why(answered)}", came=dict(answered.error))
+            raise _Failed(f"the call ended as {answered.ending}: {why(answered)}", came=dict(answered.error))
         elif step.expects:
             self._expect("the answer is", patterns.filled(step.expect, self.kept), answered.result)
         if step.receipt is not None:
@@ -301,6 +307,16 @@ _WORDS: Final[Mapping[type, str]] = {
     Grant: "the operator grants", Revoke: "the operator revokes", Balances: "balances", Notices: "messages",
     Log: "the log",
 }  # fmt: skip
+
+
+def why(answered: Answered) -> str:
+    """The error of a call, and where in a script it was thrown."""
+    error: Mapping[str, Any] = answered.error or {}
+    code, message, details = error.get("code"), error.get("message"), error.get("details")
+    told = f"{message}" if code == answered.ending else f"{code}: {message}"
+    if code == "script_error" and isinstance(details, Mapping) and isinstance(details.get("line"), int):
+        told += f" ({shown(details.get('path'))[1:-1]}, line {details['line']}, column {details.get('column')})"
+    return told
 
 
 def _code(error: HostelError | ApiError) -> str:

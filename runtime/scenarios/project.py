@@ -1,4 +1,4 @@
-"""A project's folder: its bundle, its scenarios, and whether its module is of its sources. Reads files, writes none."""
+"""A project's folder: its bundle and its scenarios. Reads files, writes none."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from runtime.bundle.refusal import shown
 from runtime.errors import UsageError
 from runtime.scenarios.scenario import Installation, Scenario, load
 
-BUNDLE: Final = "bundle"
 SCENARIOS_MOST: Final = 200
 
 
@@ -69,15 +68,6 @@ def programs(folder: Path, scenario: Scenario) -> list[Installed]:
             )
         found.append(Installed(bundle=bundle, install=beside.install))
     return found
-
-
-def is_stale(folder: Path) -> bool:
-    """A source is younger than the module that was built of it."""
-    module, source = folder / BUNDLE / "program.wasm", folder / "source"
-    if not module.is_file() or not source.is_dir():
-        return False
-    built = module.stat().st_mtime_ns
-    return any(file.stat().st_mtime_ns > built for file in source.rglob("*") if file.is_file())
 
 
 def _plain(value: Any) -> Any:

@@ -17,6 +17,7 @@ from typing import Any, Final
 from host_api.money import Money
 from host_api.user import fields
 from runtime.bundle.files import read_file
+from runtime.limits import Limits, specs
 from runtime.scenarios import patterns
 from runtime.scenarios.network import ENTRIES_MOST, Entry, read_entry
 from runtime.scenarios.reading import At, parse
@@ -150,7 +151,7 @@ def _clock(at: At) -> int:
 def _installation(at: At) -> Installation:
     head = at.keys("grant", "config", "limits", "payee")
     limits = {} if "limits" not in head else {
-        name: each.whole(0, 1 << 53) for name, each in head["limits"].items(64)
+        name: each.whole(0, 1 << 53) for name, each in head["limits"].keys(*specs(Limits)).items()
     }  # fmt: skip
     return Installation(
         grant=read_grants(head["grant"]) if "grant" in head else None,

@@ -51,6 +51,8 @@ class ScriptedUsers:
         self.answers: list[str] = []
         """What is said to the prompts to come, in order."""
         self.problems: list[str] = []
+        self.unanswered: list[str] = []
+        """Kinds of the prompts that were put aside because no answer was left."""
         self.desk: Desk | None = None
         self._call_is_over = trio.Event()
         self._shown = 0
@@ -86,7 +88,10 @@ class ScriptedUsers:
             self._shown -= 1
 
     def _said(self, prompt: Prompt) -> Decision | Later:
-        answer = self.answers.pop(0) if self.answers else WAIT
+        if not self.answers:
+            self.unanswered.append(prompt.kind)
+            return Later()
+        answer = self.answers.pop(0)
         if answer == WAIT:
             return Later()
         kind, is_yes = ANSWERS[answer]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Awaitable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import pytest
@@ -27,6 +27,11 @@ from runtime.testing import LogLines, SeededIds, VirtualClock, make_session
 class TextParams(Params, frozen=True, kw_only=True):
     text: Annotated[str, msgspec.Meta(max_length=2_000)]
     times: int = 1
+
+
+class ScopedParams(TextParams, frozen=True, kw_only=True):
+    kind: Literal["a", "b"]
+    scope: Annotated[Literal["user", "program"], msgspec.Meta(description="whose")] = "user"
 
 
 class AnyResult(Result, frozen=True, kw_only=True):
@@ -64,10 +69,10 @@ async def fail_later(session: Session, params: TextParams) -> AnyResult:
     return fail(session, params)
 
 
-def bound(name: str, run: Any, capability: str | None = None) -> Bound:
+def bound(name: str, run: Any, capability: str | None = None, params: type[Params] = TextParams) -> Bound:
     return Bound(
         Method(
-            name=name, capability=capability, params=TextParams, result=AnyResult, errors=(),
+            name=name, capability=capability, params=params, result=AnyResult, errors=(),
             waits=inspect.iscoroutinefunction(run), summary="", example={"text": "x"}, answer={},
         ),
         run,
@@ -80,7 +85,7 @@ SERVICES = {
         bound("test.echo", echo), bound("test.guarded", echo, "storage"), bound("test.refuse", refuse),
         bound("test.fail", fail), bound("test.unencodable", unencodable), bound("test.nap", nap),
         bound("test.refuse_later", refuse_later), bound("test.fail_later", fail_later),
-        bound("test.guarded_nap", nap, "storage"),
+        bound("test.guarded_nap", nap, "storage"), bound("test.scoped", echo, params=ScopedParams),
     )
 }  # fmt: skip
 
@@ -168,6 +173,13 @@ def test_invalid_params_say_where_and_what_to_do(params: dict[str, Any], path: s
     assert error["code"] == "invalid_params"
     assert error["details"]["path"] == path
     assert words.replace("test.*", "test.echo") in error["message"]
+
+
+def test_invalid_params_name_the_values_that_can_be() -> None:
+    error, _ = at_once(opened(), "test.scoped", {"text": "x", "scope": "all", "kind": "a"})
+    assert error["details"] == {"path": "$.scope", "problem": "Invalid enum value 'all'"}
+    takes = "test.scoped takes text, times (optional), kind (a or b), scope (optional: user or program)"
+    assert error["message"] == f"Invalid enum value 'all' at $.scope; {takes}"
 
 
 @given(st.text(min_size=1, max_size=64), st.text(min_size=1, max_size=80).filter(lambda key: key[0] != "$"))

@@ -265,7 +265,9 @@ def samples() -> ModuleType:
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where compiled modules are kept, so that the JavaScript engine is compiled once."""
-    return tmp_path_factory.mktemp("artifacts")
+    folder = tmp_path_factory.mktemp("cache") / "hostel"  # as `hostel` finds it below $XDG_CACHE_HOME
+    folder.mkdir(mode=0o700)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -189,7 +189,7 @@ NAMES = st.sampled_from(["items", "slot", "wait_ms", "order_id", "after", "value
 
 
 @pytest.mark.parametrize("name", ["echo", "grocery_delivery"])
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(method=st.sampled_from(METHODS), params=st.dictionaries(NAMES, values, max_size=4))
 def test_any_params_give_a_result_or_an_error(
     guest: Callable[[str], Any], name: str, method: str, params: dict[str, Any]

@@ -27,11 +27,6 @@ RIVALS = tuple(f"rival{number}" for number in range(7))
 WANTED = {"lawyer": "chen", "hour": "2026-11-25T10:00", "topic": "work", "accepts": "2026-10"}
 
 
-@pytest.fixture(scope="session")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("compiled")
-
-
 class Cut:
     """An interference: the nth request of a method is refused, or done and its answer lost."""
 
@@ -64,9 +59,9 @@ def cut() -> Cut:
 
 
 @pytest.fixture
-async def host(compiled: Path, cut: Cut) -> AsyncIterator[Host]:
+async def host(cache: Path, cut: Cut) -> AsyncIterator[Host]:
     async with Host.open(
-        settings=HostSettings(slots=16, allow_unsigned=True, cache_dir=compiled), clock=VirtualClock(BEGIN_US),
+        settings=HostSettings(slots=16, allow_unsigned=True, cache_dir=cache), clock=VirtualClock(BEGIN_US),
         cashier=ScriptedCashier(lambda _: True), outside=Outside(faults=cut),
     ) as opened:  # fmt: skip
         bundle = Bundle.from_bytes(pack(ROOT / "sample_programs/legal_advice/bundle"))

@@ -68,10 +68,8 @@ def counted() -> Counted:
 
 
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> HostSettings:
-    folder = tmp_path_factory.mktemp("artifacts")
-    folder.chmod(0o700)
-    return HostSettings(slots=8, cache_dir=folder)
+def settings(cache: Path) -> HostSettings:
+    return HostSettings(slots=8, cache_dir=cache)
 
 
 def performed(run: Callable[..., Any]) -> Played:
@@ -135,13 +133,14 @@ def comparable(answered: Answered | None) -> Any:
     return answered.ending, answered.result, answered.error, receipt
 
 
+@pytest.mark.slow
 def test_one_scenario_goes_the_same_way_through_every_placement(
-    settings: HostSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: HostSettings, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Library, daemon with a jailed worker, hostel dev, and a process of `hostel run` for each call."""
     if jail.probe() < jail.Level.named("partial"):
         pytest.skip("this machine cannot jail a worker")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache.parent))
     folder = ROOT / "sample_programs/grocery_delivery"
     scenario = read(json.dumps(STORY).replace("${slot}", "2026-11-29T09").encode(), "story.json")
     places: list[Place] = [

@@ -54,7 +54,9 @@ def test_inspect_tells_what_a_bundle_is(cli: Cli, sample: Callable[[str], Path])
     assert [p["name"] for p in told["permissions"]] == ["payment", "storage", "payment.refund", "user.login"]
     assert {m["path"] for m in told["members"]} == {"icons/basket.svg", "manifest.json", "program.wasm"}
     page = cli("inspect", bundle).out
-    assert all(word in page for word in ("org.example.grocery", "鲜到家买菜", "keys: cart missing/ order/", told["identity"]))
+    assert all(
+        word in page for word in ("org.example.grocery", "鲜到家买菜", "keys: cart missing/ order/", told["identity"])
+    )
 
 
 def test_what_is_left_out_is_told(cli: Cli, home: Path) -> None:

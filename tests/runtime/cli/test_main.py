@@ -63,6 +63,21 @@ def test_every_command_explains_itself_and_takes_json(cli: Cli, name: list[str])
     assert "--json" in said.out
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["call", "a.b", "m", "--stat", "daemon"], "Unknown option: --stat. See hostel call --help."),
+        (["run", "x.ma", "m", "--stat", "daemon"], "Unknown option: --stat. See hostel run --help."),
+        (["call", "a.b", "m", "{}", "two"], "More than it takes: two. See hostel call --help."),
+        (["packk", "x"], 'Unknown command "packk". Did you mean "pack"?'),
+        (["conformance", "--lst"], "Unknown option: --lst. Did you mean --list?"),
+    ],
+)
+def test_a_word_that_cannot_be_is_named(cli: Cli, words: list[str], told: str) -> None:
+    said = cli(*words)
+    assert said.code == 2 and told in said.err
+
+
 def test_a_paragraph_of_help_is_broken_by_the_page_alone(cli: Cli) -> None:
     lines = cli("payments", "list", "--help").out.splitlines()
     (begun,) = [number for number, line in enumerate(lines) if line.startswith("Of a host that runs")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -95,6 +96,14 @@ def test_a_source_that_is_newer_than_the_module_is_told(cli: Cli, project: Calla
     os.utime(module, ns=(1, source.stat().st_mtime_ns - 1))
     said = cli("test", folder)
     assert said.code == 0 and "a source is newer than bundle/program.wasm" in said.err
+    packed = cli("pack", folder, "-o", "stale.ma", "--json")
+    assert packed.code == 0 and packed.json["warnings"] == [said.err.strip().partition("warning: ")[2]]
+    assert "a source is newer" in cli("check", folder).err
+    record = {"sources": {"source/main.c": hashlib.sha256(source.read_bytes()).hexdigest()}}
+    (folder / "program.sources.json").write_text(json.dumps(record))  # as a checkout leaves the samples
+    assert cli("test", folder).err == cli("pack", folder, "-o", "kept.ma").err == ""
+    source.write_text("int other;")
+    assert "a source is newer" in cli("test", folder).err
     os.utime(module, ns=(1, source.stat().st_mtime_ns + 1))
     assert cli("test", folder).err == ""
 

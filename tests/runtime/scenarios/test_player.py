@@ -5,8 +5,11 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import pytest
 from trio.testing import MockClock
 
+from runtime.scenarios import player
+from runtime.scenarios.stage import Answered
 from tests.runtime.scenarios.conftest import Plays, asks, echoes, failure, passed
 
 YUAN = {"amount": 250, "currency": "CNY"}
@@ -165,6 +168,30 @@ async def test_an_answer_that_is_another_one(plays: Plays) -> None:
     assert (found.mismatch.path, found.mismatch.expected, found.mismatch.came) == ("/a/b/1", 3, 2)
     assert found.problem == "the answer is not what was expected at /a/b/1" and found.came == {"a": {"b": [1, 2]}}
     assert len(played.results) == 1
+
+
+@pytest.mark.parametrize(
+    ("ending", "error", "why"),
+    [
+        ("failed", {"code": "empty", "message": "say something"}, "empty: say something"),
+        ("cpu_exceeded", {"code": "cpu_exceeded", "message": "too long"}, "too long"),
+        ("failed", {"code": "script_error", "message": "x is not defined",
+                    "details": {"path": "a\x1b.js", "line": 3, "column": 9}},
+         "script_error: x is not defined (a\\x1b.js, line 3, column 9)"),
+        ("failed", {"code": "script_error", "message": "of the program's own", "details": {"line": "\x1b"}},
+         "script_error: of the program's own"),
+    ],
+)  # fmt: skip
+def test_why_a_call_ended_is_said_once_and_where(ending: str, error: dict[str, Any], why: str) -> None:
+    assert player.why(Answered(ending=ending, error=error)) == why
+
+
+async def test_a_prompt_that_was_put_aside_is_a_hint(plays: Plays) -> None:
+    asked = request(expect={"result": {"status": "succeeded"}})
+    found = failure(await plays(CREATE, asked, **ALICE), 2)
+    assert found.hints[0] == "a prompt for payment was put aside: answers said nothing to it"
+    found = failure(await plays(CREATE, {**asked, "answers": ["wait"]}, **ALICE), 2)
+    assert not any("put aside" in hint for hint in found.hints)
 
 
 async def test_calls_that_end_otherwise(plays: Plays) -> None:

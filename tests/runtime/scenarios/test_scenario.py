@@ -65,6 +65,7 @@ WRONG_HEADS: list[tuple[dict[str, Any], str]] = [
     ({"install": {"grants": []}}, r"install\.grants: .*did you mean grant\?"),
     ({"install": {"grant": ["paymant"]}}, r"install\.grant: .*payment"),
     ({"install": {"grant": {"payment": {"amount": 5}}}}, r"install\.grant: .*amount_max"),
+    ({"install": {"limits": {"cpu_ms": 1}}}, r"install\.limits\.cpu_ms: there is no such key; did you mean cpu_us\?"),
     ({"install": {"limits": {"cpu_us": "1"}}}, r"install\.limits\.cpu_us: a text, no whole number"),
     ({"users": {"a b": {}}}, r"users\['a b'\]: no name for a user"),
     ({"users": {"alice": {"wallet": {"amount": 0, "currency": "CNY"}}}}, r"users\.alice\.wallet\.amount: 0"),
