@@ -8,7 +8,7 @@ What lives here: what a backup is made of, and the proof that one is whole. A ba
     journal/          receipts and programs' log lines, if they were asked for
 
 Compiled modules are not in it: they are made anew. A backup holds what was there when it was made: people who are
-erased later are still in it, and come back when it is restored. `made` lists those that such an erasure concerns.
+erased later are still in it, and come back when it is restored; made_backups.py lists those that this concerns.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from functools import partial
 from hashlib import file_digest
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import msgspec
 import trio
@@ -47,9 +47,6 @@ MANIFEST_BYTES_MAX: Final = 1 << 20
 FILES_MOST: Final = 4_096
 _FILE: Final = re.compile(
     rf"{re.escape(FILE_NAME)}|{KEYS}/[a-z0-9_-]{{1,64}}|{JOURNAL}/[a-z]{{1,16}}-[0-9]{{1,20}}\.jsonl"
-)
-_RECORDS: Final = "SELECT n, record FROM audit WHERE {} ORDER BY n DESC".format(
-    " OR ".join(f'record LIKE \'%"effect":"{name}"%\'' for name in ("state.backed_up", "user.erased", "program.erased"))
 )
 
 
@@ -76,17 +73,6 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     head: dict[str, str | int]
     """Of the audit in it, signed (runtime/signed_head.py)."""
     files: Annotated[tuple[BackedUpFile, ...], msgspec.Meta(max_length=FILES_MOST)]
-
-
-class MadeBackup(msgspec.Struct, frozen=True, kw_only=True):
-    """A backup that was made of a state directory, as its audit tells."""
-
-    made_us: int
-    path: str
-    head_n: int
-    """Records of the audit that are in it."""
-    erasures_since: int
-    """Erasures of users and programs afterwards: the backup still holds what they erased."""
 
 
 # ---- making ----------------------------------------------------------------------------------------------------------
@@ -218,32 +204,6 @@ async def _prove(manifest: Manifest, part: Path, clock: Clock, progress: Callabl
         raise BackupRefused(f"the backup's store cannot be read: {error.message}") from error
     except UsageError as error:
         raise BackupRefused(error.message) from error
-
-
-# ---- listing ---------------------------------------------------------------------------------------------------------
-def made(tx: Transaction) -> list[MadeBackup]:
-    """The backups that the audit tells of, newest first, each with the erasures that came after it."""
-    backups: list[dict[str, Any]] = []
-    erasures: list[tuple[int, object]] = []
-    for n, text in tx.execute(_RECORDS):
-        record: dict[str, Any] = msgspec.json.decode(text)
-        if record["effect"] == "state.backed_up":
-            backups.append(record)
-        else:
-            erasures.append((n, record.get("app_id", n)))
-    found: list[MadeBackup] = []
-    erased: set[object] = set()
-    at = 0
-    for record in sorted(backups, key=lambda one: -one["head_n"]):
-        while at < len(erasures) and erasures[at][0] > record["head_n"]:  # also before it was whole: not in the copy
-            erased.add(erasures[at][1])
-            at += 1
-        found.append(
-            MadeBackup(
-                made_us=record["at_us"], path=record["path"], head_n=record["head_n"], erasures_since=len(erased)
-            )
-        )
-    return found
 
 
 # ---- files -----------------------------------------------------------------------------------------------------------

@@ -31,10 +31,11 @@ from host_api.store.key_file import FOLDER, KEY_BYTES, open_key
 from host_api.user.consent import ConsentStore
 from host_api.user.directory import EmbeddedDirectory
 from runtime import signed_head, sources, verification
-from runtime.backup import MadeBackup, Manifest, back_up, made
+from runtime.backup import Manifest, back_up
 from runtime.errors import StartupError, UsageError
 from runtime.journal.entries import LogLine, PastCall, Query
 from runtime.journal.journal import Journal
+from runtime.made_backups import MadeBackup, made
 from runtime.signed_head import SignedHead
 
 _COUNTED: Final = ("accounts", "transfers", "orders", "refunds", "events", "audit")

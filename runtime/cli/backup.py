@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from runtime.backup import MadeBackup, Manifest
+from runtime.backup import Manifest
 from runtime.cli import report
 from runtime.cli.door import Socket, State, ask
 from runtime.cli.proof import Progress
+from runtime.made_backups import MadeBackup
 
 if TYPE_CHECKING:
     from runtime.client import Client

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from host_api.events.telling import ToldEvent
-from runtime.backup import MadeBackup
 from runtime.client.link import Link
 from runtime.control import upkeep
 from runtime.journal.entries import LogLine, PastCall, Query
+from runtime.made_backups import MadeBackup
 from runtime.statistics import HostStatus, Top
 
 

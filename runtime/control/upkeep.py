@@ -8,9 +8,9 @@ from msgspec import Meta
 
 from host_api.contract import Result
 from host_api.events.telling import ToldEvent
-from runtime.backup import MadeBackup
 from runtime.control.method import ControlMethod, ControlParams, Done, Nothing, Role
 from runtime.journal.entries import LogLine, PastCall
+from runtime.made_backups import MadeBackup
 from runtime.statistics import HostStatus, Top
 
 ROWS_MAX: Final = 200

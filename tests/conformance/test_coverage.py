@@ -15,11 +15,6 @@ from tests.conformance.suite import case
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-PENDING: tuple[str, ...] = (
-    "6.3", "6.4", "7", "8", "9.4", "11",
-)  # fmt: skip
-"""Sections whose cases are still being written: what they lack is printed, and fails nothing."""
-
 MET_BY = {"payment_day_amount": "8.5/day-amount-one-over"}
 """Limits of §9.1 whose refusal names none, and which are met in another section."""
 
@@ -68,20 +63,13 @@ def wanted(key: str) -> frozenset[str]:
     return frozenset(text for one in CASES for pattern in expectations(one) for text in said_under(key, pattern))
 
 
-def is_pending(requirement: str) -> bool:
-    section = requirement[1:].partition("-")[0]
-    return any(section == one or section.startswith(f"{one}.") for one in PENDING)
-
-
 def missing(names: Iterable[str], prefix: str = "") -> list[str]:
     return sorted(name for name in names if f"{prefix}{name}" not in NOT_BY_CASES)
 
 
 def test_every_requirement_has_a_case_or_a_reason() -> None:
     covered = {requirement for one in CASES if one.level == "MUST" for requirement in one.must}
-    left = missing(REQUIREMENTS - covered)
-    print("still without a case:", ", ".join(filter(is_pending, left)) or "none")
-    assert [requirement for requirement in left if not is_pending(requirement)] == []
+    assert missing(REQUIREMENTS - covered) == []
 
 
 def test_no_requirement_has_both() -> None:
@@ -104,9 +92,7 @@ def test_what_is_not_by_cases_exists_and_has_a_reason() -> None:
 def test_every_error_code_is_provoked() -> None:
     provoked = wanted("code")
     assert len(codes()) > 30
-    left = missing(codes() - provoked, "code:")
-    print("codes that no case provokes:", ", ".join(left) or "none")
-    assert PENDING or not left
+    assert missing(codes() - provoked, "code:") == []
     assert [code for code in provoked & codes() if f"code:{code}" in NOT_BY_CASES] == []
 
 
@@ -120,9 +106,7 @@ def test_every_limit_is_met() -> None:
         if one.id.startswith(f"9.1/{limit.replace('_', '-')}") or one.id == MET_BY.get(limit)
     }
     assert len(limits()) > 30
-    left = missing(limits() - met, "limit:")
-    print("limits that no case meets:", ", ".join(left) or "none")
-    assert PENDING or not left
+    assert missing(limits() - met, "limit:") == []
     assert [limit for limit in met & limits() if f"limit:{limit}" in NOT_BY_CASES] == []
 
 

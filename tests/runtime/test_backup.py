@@ -19,8 +19,9 @@ from host_api.store import Store, open_store
 from host_api.store.key_file import open_key
 from host_api.store.migrations import known_migrations
 from runtime import backup, signed_head
-from runtime.backup import BackupRefused, back_up, made, restore
+from runtime.backup import BackupRefused, back_up, restore
 from runtime.errors import StartupError, UsageError
+from runtime.made_backups import made
 from runtime.testing import VirtualClock
 
 

@@ -23,10 +23,10 @@ ZIG_CACHE = os.environ.get("ZIG_GLOBAL_CACHE_DIR") or str(Path.home() / ".cache/
 class Reader:
     """Somebody who follows a tutorial in a folder of their own."""
 
-    def __init__(self, document: str, home: Path) -> None:
+    def __init__(self, document: str, home: Path, cache: Path) -> None:
         text = (ROOT / "docs" / document).read_text(encoding="utf-8")
         self.blocks = re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-        self.home = home
+        self.home, self.cache = home, cache
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         (home / "hostel.toml").write_text(f"[http]\nport = {port}\n[workers]\ncount = 1\n")
@@ -45,7 +45,7 @@ class Reader:
         typed = "".join(self.block("sh", text) for text in containing)
         environment = {
             "PYTHONPATH": str(ROOT), "HOME": str(self.home), "PATH": f"{self.home / 'bin'}:/usr/bin:/bin",
-            "ZIG_GLOBAL_CACHE_DIR": ZIG_CACHE,
+            "XDG_CACHE_HOME": str(self.cache.parent), "ZIG_GLOBAL_CACHE_DIR": ZIG_CACHE,
         }  # fmt: skip
         told = self.home / "told"
         with told.open("wb") as output:
@@ -71,8 +71,8 @@ def test_every_command_of_the_tutorials_is_typed_here() -> None:
 
 
 @pytest.mark.slow
-def test_the_tutorial_in_javascript(tmp_path: Path) -> None:
-    reader = Reader("tutorial-javascript.md", tmp_path)
+def test_the_tutorial_in_javascript(tmp_path: Path, cache: Path) -> None:
+    reader = Reader("tutorial-javascript.md", tmp_path, cache)
     assert "1 scenario passed through library" in reader.types("hostel new shop")
     main, first = tmp_path / "shop/bundle/main.js", tmp_path / "shop/scenarios/first.json"
     main.write_text(main.read_text().replace("  async list()", f"{reader.block('js', 'count')}  async list()"))
@@ -89,10 +89,10 @@ def test_the_tutorial_in_javascript(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_tutorial_in_c(tmp_path: Path) -> None:
+def test_the_tutorial_in_c(tmp_path: Path, cache: Path) -> None:
     if isinstance(found := ziglang.find(), Missing):
         pytest.skip(f"{found.name} is not here: {found.cure}")
-    reader = Reader("tutorial-c.md", tmp_path)
+    reader = Reader("tutorial-c.md", tmp_path, cache)
     assert "1 scenario passed through library" in reader.types("hostel new greeter")
     (tmp_path / "greeter/source/main.c").write_text(reader.block("c", "static void greet"))
     (tmp_path / "greeter/bundle/manifest.json").write_text(reader.block("json", "app_id"))

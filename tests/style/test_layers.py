@@ -18,7 +18,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "admission testing faults pushes tracing report examination",
         "broker executor registry modules housekeeping journal metrics state_changes event_tail",
         "program_code",
-        "outcomes backup residents developers program_operations",
+        "outcomes backup made_backups residents developers program_operations",
         "state releases recording",
         "calls",
         "program_calls program_changes offline",
