@@ -159,7 +159,7 @@ def test_refused_in_one_line_with_nothing_written(home: Path, name: str) -> None
     done = hostel(home, "run", "bundle.ma", "anything", "--state", home / "state", *case.words)
     assert _tree(home) == before
     assert done.out == ""
-    (line,) = [line for line in done.err.splitlines() if "warning: no trusted key" not in line]
+    (line,) = [line for line in done.err.splitlines() if "warning: no key" not in line]
     assert line.startswith("hostel: bundle refused: ") and line.endswith(f" ({case.code})")
     assert case.said in line
     assert done.code == case.exit_code

@@ -159,19 +159,29 @@ class Model:
         order = self.open.get((app, user))
         return order if order is not None and self.at(order).status == "confirming" else None
 
+    def to_be_asked(self, app: str, user: str, order_id: str) -> Order:
+        """Of what is wrong and a pause after a no, the one that stands first in the list of codes is told."""
+        pause = self.must_wait((app, user))
+        try:
+            order = self.own(app, user, order_id)
+            self.admit_grant(self.programs[app].grants["payment"], order, order.amount)
+            if order.status != "pending":
+                raise self.wrong(order)
+            if order.told.count("confirming") >= ASKS_MOST:
+                raise No("limit_exceeded")
+        except No as no:
+            if pause and no.code not in ("grant_constraint", "limit_exceeded"):
+                raise No("rate_limited") from None
+            raise
+        if pause:
+            raise No("rate_limited")
+        return order
+
     def request(self, app: str, user: str, order_id: str, interactive: bool, wait_ms: int = 0) -> dict[str, Any]:
         open_now = self.prompt(app, user)
         if open_now is not None and open_now.id == order_id:
             return shown(open_now, replayed=True)
-        if self.must_wait((app, user)):
-            raise No("rate_limited")
-        order = self.own(app, user, order_id)
-        program = self.programs[app]
-        self.admit_grant(program.grants["payment"], order, order.amount)
-        if order.status != "pending":
-            raise self.wrong(order)
-        if order.told.count("confirming") >= ASKS_MOST:
-            raise No("limit_exceeded")
+        program, order = self.programs[app], self.to_be_asked(app, user, order_id)
         if open_now is not None:
             raise No("cashier_busy")
         if not interactive:
