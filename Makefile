@@ -5,6 +5,7 @@
 #   make compat   the core of the suite against each supported wasmtime; compat-48 for one
 #   make soak     the long forms of the tests         make clean   removes what the targets made
 #   make conformance  judges this host by the suite   make mutants breaks this host, and sees which case notices
+#   make conformance-daemon  the same through a daemon's socket        make fuzz  hostile bytes and modules, for long
 
 PYTHON ?= python3
 PIP = -m pip --disable-pip-version-check --quiet
@@ -16,7 +17,7 @@ HOSTILE := abi cancellation cpu_clock cycles endings limits_of_a_call limits_of_
            program_calls properties scripted
 CORE := tests/runtime/sandbox tests/runtime/abi tests/integration $(HOSTILE:%=tests/hostile/test_%.py)
 
-.PHONY: demo test lint bench samples compat soak conformance mutants clean
+.PHONY: demo test lint bench samples compat soak conformance conformance-daemon mutants fuzz clean
 .PRECIOUS: .venv-wasmtime-%/.ready
 
 demo: $(VENV)/.ready
@@ -41,6 +42,14 @@ soak: $(VENV)/.test
 
 conformance: $(VENV)/.ready
 	$(RUN) -m runtime.cli conformance
+
+conformance-daemon: $(VENV)/.ready
+	$(RUN) -m runtime.cli conformance --daemon
+
+fuzz: $(VENV)/.test
+	$(RUN) tests/fuzz all --seconds 300
+	$(RUN) tests/fuzz modules --count 5000
+	$(RUN) tests/fuzz bundles --count 5000
 
 mutants: $(VENV)/.test
 	$(RUN) tests/mutation/protocol.py --generated

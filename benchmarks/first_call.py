@@ -7,11 +7,13 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks import guests
+from benchmarks.bare_probe import BareProbe
 from benchmarks.measure import One, Scale, interleaved, timed
 from benchmarks.report import Row
-from runtime import App, Bundle, Host, pack
+from runtime import App, Bundle, Host, pack, wire
 
 SUBJECT = "first call of a program not in memory, its artifact on disk (in the page cache)"
+_MESSAGE = wire.request(1, "session.info", {})
 _SAMPLE = Path(__file__).resolve().parents[1] / "sample_programs" / "grocery_delivery" / "bundle"
 
 
@@ -25,11 +27,12 @@ async def rows(scale: Scale) -> list[Row]:
             forward = _calls(host, await guests.install(host, "forward", small), "session.info")
             app = await host.install(shop, grant=("storage", "payment"), limits=guests.UNRATED)
             grocery = _calls(host, app, "catalogue.list")
-            calls = scale.calls // 4
+            calls, probe = scale.calls // 4, BareProbe(small)
             first = await interleaved(
                 {
                     "forward": lambda: timed(forward, calls, before=grocery),
                     "grocery": lambda: timed(grocery, calls, before=forward),
+                    "probe": lambda: timed(lambda _: probe.call(_MESSAGE), calls),
                 },
                 scale.rounds,
             )
@@ -42,6 +45,8 @@ async def rows(scale: Scale) -> list[Row]:
         row(what="a guest of 200 bytes, p50", value=first["forward"].p50_us / 1e3, unit="ms"),
         row(what="grocery_delivery (C, 28 KB), p50", value=first["grocery"].p50_us / 1e3, unit="ms", bar=1),
         row(what="grocery_delivery, p99", value=first["grocery"].p99_us / 1e3, unit="ms"),
+        row(what="grocery_delivery, CPU time, p99", value=first["grocery"].cpu_p99_us / 1e3, unit="ms"),
+        row(what="bare probe, p50 (62 µs where the bars were set)", value=first["probe"].p50_us, unit="µs"),
         row(what="grocery_delivery, when in memory, p50", value=later["grocery"].p50_us / 1e3, unit="ms"),
     ]  # fmt: skip
 

@@ -74,8 +74,10 @@ async def _measured(host: Host, other: App, scale: Scale, seed: int = 0) -> list
     return [
         ("look-up, p50", looked_up.p50_us / 1e3, None),
         ("look-up, p99", looked_up.p99_us / 1e3, 5),
+        ("look-up, CPU time, p99", looked_up.cpu_p99_us / 1e3, None),
         ("first call, its module not loaded, p50", first.p50_us / 1e3, 1),
         ("first call, its module not loaded, p99", first.p99_us / 1e3, 5),
+        ("first call, CPU time, p99", first.cpu_p99_us / 1e3, None),
         ("record a step or a new program, without the commit, p50", quantile(jobs, 0.5) * 1e3, None),
         ("record a step or a new program, without the commit, p99", quantile(jobs, 0.99) * 1e3, 5),
         ("the same with the commit, p50", quantile(whole, 0.5) * 1e3, None),

@@ -18,6 +18,7 @@ from typing import Final
 
 import msgspec
 
+from host_api import acting
 from host_api.store.protocol import Transaction
 
 Field = str | int | bool | None
@@ -46,12 +47,14 @@ class Head:
 
 def record(tx: Transaction, effect: str, /, **fields: Field) -> int:
     """Append one record: `effect` (such as "order.captured") and fields, all plain values and none of them personal.
-    Gives its number in the chain.
+    Gives its number in the chain. Where the job is part of an operator's request (acting.py), `by` says whose.
 
     Raises ValueError for what cannot be a record: a bug of the caller's, and its job is undone.
     """
     if not 1 <= len(effect) <= EFFECT_CHARS_MAX or len(fields) > FIELDS_MAX:
         raise ValueError(f"an audit record has an effect of 1 to {EFFECT_CHARS_MAX} characters, {FIELDS_MAX} fields")
+    if (by := acting.name()) and "by" not in fields:
+        fields["by"] = by
     for name, value in fields.items():
         if value is None or type(value) is bool or (type(value) is int and value.bit_length() <= INTEGER_BITS_MAX):
             continue

@@ -13,6 +13,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any, Final
 
 from host_api.errors import ApiError, ErrorCode
@@ -74,6 +75,8 @@ def _texts(name: str, value: object) -> tuple[str, ...]:
             )
         if name == "hosts":
             _check_host(entry)
+        if name == "currencies":
+            _check_currency(entry)
     return tuple(sorted(set(value)))
 
 
@@ -84,6 +87,14 @@ def _check_host(entry: str) -> None:
         raise GrantError(f"constraint hosts: {ascii(entry)[:100]}: {error}") from None
     if written != entry:
         raise GrantError(f"constraint hosts: write {written} for {ascii(entry)[:100]}")
+
+
+def _check_currency(entry: str) -> None:
+    from host_api.money import EXPONENTS  # the list is read when somebody asks for it: most commands never do
+
+    if entry not in EXPONENTS:
+        known = f"write {entry.upper()}" if entry.upper() in EXPONENTS else "such as CNY or EUR"
+        raise GrantError(f"constraint currencies: {ascii(entry)[:100]} is no ISO 4217 code to pay with; {known}")
 
 
 def _shortest(prefixes: tuple[str, ...]) -> tuple[str, ...]:
@@ -257,8 +268,7 @@ class Authority:
     ) -> None:
         """`above`: whose authority this one came from; whatever is asked here is asked there too."""
         self._above = above
-        self._requested = frozenset(grant.capability for grant in requested)
-        self._held = _held(requested.narrowed(granted))
+        self._requested, self._held = _met(requested, granted)
 
     def require(self, capability: str, now_us: int) -> Constraints:
         """The constraints to stay inside. One look-up and one comparison: it is on the path of every host call.
@@ -309,6 +319,12 @@ class Authority:
             code, why = ErrorCode.GRANT_EXPIRED, "was granted for a time that is over"
             details["expired_at_us"] = held[0]
         return ApiError(code, f"capability {capability} {why}: {code.cure}", details=details)
+
+
+# Programs of one template ask for the same and are given the same. Nobody changes what comes of it.
+@lru_cache(maxsize=256)
+def _met(requested: Grants, granted: Grants) -> tuple[frozenset[str], dict[str, tuple[int, Constraints]]]:
+    return frozenset(grant.capability for grant in requested), _held(requested.narrowed(granted))
 
 
 def _held(grants: Grants) -> dict[str, tuple[int, Constraints]]:

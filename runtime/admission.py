@@ -76,6 +76,8 @@ class Shared:
         """Those in memory."""
         self.in_flight = 0
         self.live_memory_bytes = 0
+        self.kept = 0
+        """Resident sandboxes of theirs that are idle; their memory counts as live."""
         self.waiting: dict[Admission, None] = {}
 
     def set_limits(self, limits: DeveloperLimits) -> None:
@@ -89,7 +91,7 @@ class Shared:
 
     def fits(self, memory_bytes: int) -> bool:
         limits = self.limits
-        if not self.in_flight:  # one call fits always, or it would wait for ever
+        if not self.in_flight and not self.kept:  # one call fits always, or it would wait for ever
             return True
         return (
             self.in_flight < limits.calls_in_flight
@@ -229,13 +231,34 @@ class Admission:
 
     def keep(self, memory_bytes: int) -> None:
         """A sandbox stays alive without a call in it."""
-        self.kept += 1
-        self.live_memory_bytes += memory_bytes
+        self._keep(1, memory_bytes)
 
     def unkeep(self, memory_bytes: int) -> None:
         """It has a call in it again, or is gone."""
-        self.kept -= 1
-        self.live_memory_bytes -= memory_bytes
+        self._keep(-1, -memory_bytes)
+        if self._shared is not None and self._shared.waiting:
+            self._shared.admit()
+
+    def _keep(self, count: int, memory_bytes: int) -> None:
+        self.kept += count
+        self.live_memory_bytes += memory_bytes
+        if self._shared is not None:
+            self._shared.kept += count
+            self._shared.live_memory_bytes += memory_bytes
+
+    @property
+    def some_idle(self) -> bool:
+        """There are such sandboxes, of this program or another one of its developer: they make way for calls."""
+        return self.kept > 0 or (self._shared is not None and self._shared.kept > 0)
+
+    def may_keep(self, memory_bytes: int) -> bool:
+        """Such a sandbox has a place, and no call of the developer's waits for it."""
+        return self.has_place(memory_bytes) and (self._shared is None or not self._shared.waiting)
+
+    def makes_way_for(self, other: Admission, memory_bytes: int) -> bool:
+        """Its idle sandboxes are what another program of the same developer has no place for."""
+        shared = self._shared
+        return shared is not None and shared is other._shared and shared.kept > 0 and not shared.fits(memory_bytes)
 
     def set_limits(self, limits: Limits) -> None:
         """A new release's limits, for calls from now on; who waits stays in the queue."""
@@ -255,6 +278,7 @@ class Admission:
             if which is not None:
                 which.programs += sign
                 which.add(sign * self.in_flight, sign * self.live_memory_bytes)
+                which.kept += sign * self.kept
         if before is not None:
             before.waiting.pop(self, None)
         self._shared = shared

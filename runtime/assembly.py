@@ -123,7 +123,7 @@ async def open_parts(
         )  # fmt: skip
         store.committed = pushes.wake
         quarantine.changes = changes = ProgramChanges(
-            store=store, registry=registry, calls=calls, desk=desk, pushes=pushes
+            store=store, registry=registry, calls=calls, desk=desk, pushes=pushes, nursery=nursery
         )
         services = build(
             _sources(store, new_id, journal), outside, desk=desk, pairwise=pairwise,

@@ -163,7 +163,7 @@ def _manifest(source: Path) -> Manifest:
     data = read_file(source / MANIFEST, "manifest_bytes_max", MANIFEST_BYTES_MAX)
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BackupRefused(f"{shown(str(source))} is no backup: {shown(str(error))}") from None
     if manifest.format != FORMAT:
         raise BackupRefused(f"{shown(str(source))} is no backup that this hostel reads: {shown(manifest.format)}")

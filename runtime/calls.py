@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
@@ -19,6 +19,7 @@ import trio
 
 from host_api.capability import NO_GRANTS, Authority
 from host_api.erasure.tombstone import PREFIX as TOMBSTONE
+from host_api.errors import ApiError
 from host_api.front_end.token import USER_CHARS_MAX, is_text
 from runtime import sources, traceparent, wire
 from runtime.broker import Broker, BrokerCall
@@ -33,7 +34,7 @@ from runtime.registry import App, Program, Registry, Release
 from runtime.rehearsal import Rehearsal
 from runtime.residents import One, Residents
 from runtime.sandbox.fiber import Over
-from runtime.sandbox.sandbox import over_deadline
+from runtime.sandbox.over_limits import over_deadline
 from runtime.session import CallSession, LogSink
 from runtime.tracing import Tracing
 
@@ -51,6 +52,8 @@ class Words(NamedTuple):
     currency: str = "CNY"
     trace_id: str = ""
     """A name, or a W3C traceparent: then the trace it names, and the caller's span."""
+    traceparent: str = ""
+    """The caller's span where `trace_id` is a name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +143,7 @@ class Calls:
 
     async def _enter(self, program: Program, release: Release, message_bytes: int, user: str) -> None:
         """Takes a place in the program's admission, now or later."""
-        if program.admission.kept:
+        if program.admission.some_idle:
             self.residents.make_room(program, release.memory_bytes)
         if not program.admission.enter_now(self._now_us(), release.memory_bytes):
             await self._wait_in_queue(program, release, message_bytes, user)
@@ -165,13 +168,12 @@ class Calls:
         Raises CallRefused: nothing ran.
         """
         program, release = self._registry.find(app, words.user)
-        module = self._code.loaded(release.code_sha256, release.limits)
         begin = self._executor.start
-        if release.lifetime == "resident" or module is None or begin is None:
-            return None
-        if not program.admission.has_place(release.memory_bytes):
+        if release.lifetime == "resident" or begin is None or not program.admission.has_place(release.memory_bytes):
             return None
         self._check(release, words.user, len(message))
+        if (module := self._at_once(release)) is None:
+            return None
         program.admission.enter_now(self._now_us(), release.memory_bytes)
         flight = self._begin(program, release, method, len(message), words)
         session = flight.call.session
@@ -235,8 +237,7 @@ class Calls:
         session = flight.call.session
         outcome = NO_OUTCOME
         try:
-            module = self._code.loaded(release.code_sha256, release.limits)
-            module = module or await self._load(release, session.deadline)
+            module = self._at_once(release) or await self._load(release, session.deadline)
             resident = None if one is None else self.residents.enter(one)
             job = Job(
                 release.app.app_id, release.group, module, message, session.limits, notification, resident,
@@ -297,16 +298,15 @@ class Calls:
     def _session(
         self, release: Release, program: Program, call_id: str, words: Words, usage: Usage, inside: Inside | None
     ) -> CallSession:
-        user, interactive, locale, time_zone, currency, trace_id = words
-        parent = traceparent.parse(trace_id)
+        user, interactive, locale, time_zone, currency, *trace = words
+        trace_id, parent = traceparent.named(*trace)
         app, limits = release.app, release.limits if inside is None else inside.limits
         session = CallSession(
             call_id=call_id, app_id=app.app_id, release_name=app.release_name, release_code=app.release_code,
             user=user, sector=release.sector, reasons=release.reasons, notices=release.notices,
             program_name=release.program_name, payee=release.payee, interactive=interactive, locale=locale,
             time_zone=time_zone, currency=currency, config=release.config,
-            trace_id=(trace_id or call_id) if parent is None else parent.trace_id,
-            traceparent="" if parent is None else trace_id, authority=release.authority, limits=limits, usage=usage,
+            trace_id=trace_id or call_id, traceparent=parent, authority=release.authority, limits=limits, usage=usage,
             holdings=program.holdings, log_sink=self._log_sink,
             deadline=Deadline(wall_s=limits.wall_ms / 1_000, still_s=limits.prompt_wait_ms / 1_000),
             assets_sha256=release.assets_sha256,
@@ -319,8 +319,16 @@ class Calls:
                 )
         return session
 
+    def _at_once(self, release: Release) -> Any:
+        """The code, if it is in memory or its artifact is kept."""
+        module = self._code.loaded(release.code_sha256, release.limits)
+        if module is None:
+            with suppress(HostelError, ApiError):  # `_load` meets it again, and this call ends with it
+                module = self._code.kept(release, release.limits)
+        return module
+
     async def _load(self, release: Release, deadline: Deadline) -> Any:
-        """The code is not in memory any more: from the cache, or compiled anew, at most to the call's deadline."""
+        """The code is to be compiled anew, or compiles already: at most to the call's deadline."""
         with deadline.scope():
             return await self._code.get(release, release.limits)
         raise over_deadline(release.limits)
@@ -342,7 +350,8 @@ class Calls:
             ]:
                 for call in mine:
                     call.cut(ending, why)
-                await self._one_ends()
+                if any(call.session.call_id in self._in_flight for call in mine):  # one that waits for a worker ends
+                    await self._one_ends()  # inside of `cut`, and nobody else may be about to
 
     @asynccontextmanager
     async def barred(self, user: str) -> AsyncIterator[None]:

@@ -16,14 +16,14 @@ from host_api.contract import Clock
 from host_api.erasure.program import Uninstalled
 from host_api.payment.orders import CloseReason
 from host_api.prompts.cashier import Cashier
-from host_api.releases import removal, steps, uploads
+from host_api.releases import removal, uploads
 from host_api.services import Outside
 from runtime import sources, wire
 from runtime.assembly import Parts, open_parts
 from runtime.bundle import Bundle, Keyring
 from runtime.calls import Words
 from runtime.developers import Developers, signer
-from runtime.errors import Ending, HostelError
+from runtime.errors import Ending, HostelError, NotInstalled
 from runtime.executor.job import Outcome
 from runtime.offers import (
     check_required,
@@ -45,6 +45,7 @@ from runtime.rehearsal import Rehearsal
 from runtime.releases import Releases
 from runtime.session import LogSink
 from runtime.settings import HostSettings
+from runtime.unavailable import not_installed
 
 Params = Mapping[str, Any]
 
@@ -160,12 +161,18 @@ class Host(HostOperations):
         closed and its holds given back, its releases deleted. What it keeps, and what was paid, stays.
 
         `end_calls`: those in flight end now, as `revoked`; else they go on, without any grant. `erase`: they end, and
-        what the program kept and wrote is erased, on the disk too (docs/protocol.md, Erasure).
+        what the program kept and wrote is erased, on the disk too (docs/protocol.md, Erasure); also of a program that
+        was uninstalled before, and whose data stayed.
 
-        Raises NotInstalled, and ApiError of the store: nobody can call the program any more, and uninstalling it again
-        does what is left to do.
+        Raises NotInstalled (with `erase`: nothing of it is kept either), and ApiError of the store: nobody can call the
+        program any more, and uninstalling it again does what is left to do.
         """
-        program = self._registry.leave(app)
+        try:
+            program = self._registry.leave(app)
+        except NotInstalled:
+            if not erase:
+                raise
+            return await self._erase_left(app if isinstance(app, str) else app.app_id)
         app_id = program.app_id
         self._calls.residents.drop(app_id)
         await self._store.write(lambda tx: removal.leave(tx, app_id))
@@ -181,19 +188,24 @@ class Host(HostOperations):
         self._registry.remove(program)
         return Uninstalled(orders_closed=closed, rows_erased=rows)
 
+    async def _erase_left(self, app_id: str) -> Uninstalled:
+        """What a program left that is not installed any more. Raises NotInstalled: it left nothing."""
+        await self._calls.cut(Ending.REVOKED, "the program was uninstalled", app_id=app_id)
+        closed = await self._changes.end_payments(app_id, CloseReason.UNINSTALLED)
+        rows = await self._services.erasure.erase_program(app_id)
+        if not closed + rows:
+            raise not_installed(app_id)
+        return Uninstalled(orders_closed=closed, rows_erased=rows)
+
     async def revoke(self, app: App | str, *capabilities: str) -> None:
         """Take capabilities away at once and for good, also from calls in flight and from releases that may run later:
         what was handed to the store before is done, what comes later is refused as not granted. With `payment` go the
         open prompts, unpaid orders and holds.
 
-        Raises UsageError for a capability that does not exist.
+        Raises UsageError for a capability that does not exist, NotInstalled, and ApiError of the store.
         """
-        program = self._registry.program(app)
-        gone = granted(capabilities)
-        program.take_away(gone)
-        app_id, names = program.app_id, [grant.capability for grant in gone]
-        await self._changes.change(app_id, lambda tx: steps.take_away(tx, app_id, names), tells=True)
-        await self._changes.end_what_needs(app_id, gone)
+        self._registry.program(app).take_away(granted(capabilities))
+        await super().revoke(app, *capabilities)
 
     # ---- calls -------------------------------------------------------------------------------------------------------
     async def call(
@@ -218,8 +230,13 @@ class Host(HostOperations):
 
         Raises CallRefused (nothing ran) or CallEnded with a receipt, by how it ended.
         """
-        message = encoded(wire.request, 1, named(method), params or {})
-        words = Words(user, interactive, locale, time_zone, currency, trace_id)
+        return await self.call_with(
+            app, method, params or {}, Words(user, interactive, locale, time_zone, currency, trace_id)
+        )
+
+    async def call_with(self, app: App | str, method: str, params: Params, words: Words) -> Reply:
+        """As `call`, with what it says of the session in one."""
+        message = encoded(wire.request, 1, named(method), params)
         return reply_of(*await self._calls.run(app, method, message, words, notification=False))
 
     def begin_call(
@@ -244,4 +261,8 @@ class Host(HostOperations):
         self, app: App | str, method: str, params: Params | None = None, *, user: str = "", trace_id: str = ""
     ) -> Receipt:
         """A notification: handled like a call, but never interactive, and the guest answers nothing."""
-        return await self._calls.notify(app, named(method), params or {}, Words(user, trace_id=trace_id))
+        return await self.notify_with(app, method, params or {}, Words(user, trace_id=trace_id))
+
+    async def notify_with(self, app: App | str, method: str, params: Params, words: Words) -> Receipt:
+        """As `notify`, with what it says of the session in one."""
+        return await self._calls.notify(app, named(method), params, words)

@@ -278,8 +278,9 @@ class DeveloperLimits(_Checked):
         least=WASM_PAGE, most=1 << 42,
     )  # fmt: skip
     uploads_per_day: int = _limit(
-        50, "uploads", "developer", "uploads_per_day", "releases uploaded in any 24 hours", least=0, most=100_000
-    )
+        50, "uploads", "developer", "uploads_per_day", "uploads in any 24 hours, refused ones too", least=0,
+        most=100_000,
+    )  # fmt: skip
     uploads_pending: int = _limit(
         10, "uploads", "developer", "uploads_pending", "releases that wait for a review", least=0, most=10_000
     )

@@ -6,7 +6,6 @@ was checked under may differ from what holds now, so its facts are looked at aga
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import secrets
 from collections import Counter, OrderedDict
@@ -75,22 +74,30 @@ class Modules:
         check_size(wasm, self._caps)
         return await self.get(hashlib.sha256(wasm).hexdigest(), limits, lambda: wasm)
 
-    async def get(self, sha256: str, limits: Limits, wasm: Callable[[], bytes]) -> tuple[Any, ModuleFacts]:
-        """Checks, compiles if need be, and loads the module of that hash; `wasm` gives its bytes, and is asked only
-        where it is to be compiled. Raises ModuleError (a verdict, which is kept)."""
+    def kept(self, sha256: str, limits: Limits) -> tuple[Any, ModuleFacts] | None:
+        """As `get`, from memory or from its artifact; None where it is to be compiled, or just is. Raises
+        ModuleError."""
         metered = limits.fuel > 0
         key = sha256 + METERED if metered else sha256
-        while (under_way := self._under_way.get(key)) is not None:  # one compilation for all who want it
-            await under_way.wait()
         if (found := self._loaded.get(key)) and found.facts.sha256 == sha256:  # not the script of that hash
             self._check(found.facts, limits)
             return found.module, found.facts
-        if compiled := self._cache.get(sha256, metered=metered):
-            self._check(compiled.facts, limits)
-            with contextlib.suppress(
-                ArtifactRefused
-            ):  # of a processor with other features: compiled for this one below
-                return self._keep(key, compiled), compiled.facts
+        if key in self._under_way or not (compiled := self._cache.get(sha256, metered=metered)):
+            return None
+        self._check(compiled.facts, limits)
+        try:
+            return self._keep(key, compiled), compiled.facts
+        except ArtifactRefused:  # of a processor with other features: it is compiled for this one
+            return None
+
+    async def get(self, sha256: str, limits: Limits, wasm: Callable[[], bytes]) -> tuple[Any, ModuleFacts]:
+        """Checks, compiles if need be, and loads the module of that hash; `wasm` gives its bytes, and is asked only
+        where it is to be compiled. Raises ModuleError (a verdict, which is kept)."""
+        key = sha256 + METERED if limits.fuel else sha256
+        while (under_way := self._under_way.get(key)) is not None:  # one compilation for all who want it
+            await under_way.wait()
+        if (kept := self.kept(sha256, limits)) is not None:
+            return kept
         self._under_way[key] = over = trio.Event()
         try:
             compiled = await self._compile(wasm(), sha256, limits)
@@ -105,7 +112,18 @@ class Modules:
     ) -> tuple[Any, ModuleFacts]:
         """The script image of that hash on an engine that is loaded once for all scripts: as `get`, with the engine's
         facts. `image` is asked where the script is not in memory."""
-        module, facts = await self.get(engine.sha256, limits, lambda: engine.wasm)
+        await self.get(engine.sha256, limits, lambda: engine.wasm)
+        if (kept := self.kept_script(sha256, limits, engine, image)) is None:
+            raise RuntimeError("the engine was loaded, and is not")
+        return kept
+
+    def kept_script(
+        self, sha256: str, limits: Limits, engine: Interpreter, image: Callable[[], bytes]
+    ) -> tuple[Any, ModuleFacts] | None:
+        """As `script`; None where the engine is to be compiled."""
+        if (kept := self.kept(engine.sha256, limits)) is None:
+            return None
+        module, facts = kept
         metered = METERED if limits.fuel else ""
         if (found := self._loaded.get(sha256 + metered)) is not None:
             return found.module, facts

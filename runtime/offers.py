@@ -15,7 +15,7 @@ from host_api.releases.values import Asset, Facts, Given, Offer
 from host_api.user.pairwise import declared_sector
 from runtime import wire
 from runtime.bundle import Bundle
-from runtime.errors import UsageError
+from runtime.errors import ManifestError, UsageError
 from runtime.limits import MEMORY_BYTES_CEILING, WASM_PAGE, Limits
 from runtime.sandbox.checks import ModuleFacts
 
@@ -72,12 +72,12 @@ def display_name(name: str | Mapping[str, str]) -> str:
 
 
 def requested(bundle: Bundle) -> Grants:
-    """What the manifest asks for. Raises UsageError for permissions that this host does not know."""
+    """What the manifest asks for. Raises ManifestError for permissions that this host does not know."""
     try:
         return parse_grants({p.name: dict(p.constraints) for p in bundle.manifest.req_permissions})
     except GrantError as error:
         message, details = f"manifest.json: $.req_permissions: {error}", {"path": "$.req_permissions"}
-        raise UsageError(message, code="manifest_invalid", details=details) from None
+        raise ManifestError(message, details=details) from None
 
 
 # ---- what the operator gives -----------------------------------------------------------------------------------------

@@ -124,7 +124,7 @@ class ProgramCalls:
 
     def _enter(self, program: Program, release: Release) -> None:
         """Takes a place in its program's admission, which `Calls.admitted` gives back."""
-        if program.admission.kept:
+        if program.admission.some_idle:
             self._calls.residents.make_room(program, release.memory_bytes)
         try:
             entered = self._calls.has_room(release.group) and program.admission.enter_at_once(
@@ -145,7 +145,8 @@ def _words(session: CallSession) -> Words:
         session.locale,
         session.time_zone,
         session.currency,
-        session.traceparent or session.trace_id,
+        session.trace_id,
+        session.traceparent,
     )
 
 

@@ -76,6 +76,16 @@ class ProgramCode:
         wasm = partial(self._stored, contents.module, code.module_sha256)
         return (await self._modules.get(code.module_sha256, limits, wasm))[0]
 
+    def kept(self, code: Code, limits: Limits) -> Any:
+        """As `get`, where nothing is to be waited for: the code is in memory, or its artifact on the disk. Else None.
+        Raises ModuleError, NotInstalled."""
+        if sha256 := code.script_sha256:
+            image = partial(self._stored, contents.script, sha256)
+            found = self._modules.kept_script(sha256, limits, self.engine, image)
+        else:
+            found = self._modules.kept(code.module_sha256, limits)
+        return None if found is None else found[0]
+
     def _stored(self, read: Callable[[Transaction, str], bytes], sha256: str) -> bytes:
         """Raises NotInstalled: no release has it any more."""
         try:

@@ -27,13 +27,14 @@ class ProgramOperations:
         self._changes, self._code, self._limits = changes, code, limits
 
     def program(self, app: App | str) -> ProgramStatus:
-        """One program as the store has it. Raises NotInstalled."""
+        """One program as it stands. Raises NotInstalled."""
         app_id = _id(app)
-        return self._changes.read(lambda tx: records.status(tx, app_id))
+        return self._changes.as_it_stands(self._changes.read(lambda tx: records.status(tx, app_id)))
 
     def programs(self, after: str = "", limit: int = 100) -> list[ProgramStatus]:
         """By app id, those behind `after`; at most 1,000. Raises UsageError."""
-        return self._changes.read(lambda tx: records.statuses(tx, after, limit))
+        found = self._changes.read(lambda tx: records.statuses(tx, after, limit))
+        return [self._changes.as_it_stands(one) for one in found]
 
     async def set_grants(self, app: App | str, grant: Sequence[str] | Mapping[str, Mapping[str, Any]]) -> ProgramStatus:
         """What the program may do from now on, in the place of what it was granted: all its releases, those too that a
@@ -43,6 +44,15 @@ class ProgramOperations:
         """
         app_id, grants = _id(app), granted(grant).as_dict()
         return await self._changes.change(app_id, lambda tx: steps.set_grants(tx, app_id, grants))
+
+    async def revoke(self, app: App | str, *capabilities: str) -> None:
+        """Take capabilities away for good, from every release of it. With `payment` go the open prompts, unpaid orders
+        and holds. Raises UsageError for a capability that does not exist, NotInstalled, ApiError of the store."""
+        app_id, gone = _id(app), granted(capabilities)
+        self._changes.read(lambda tx: records.get_program(tx, app_id))
+        names = [grant.capability for grant in gone]
+        await self._changes.change(app_id, lambda tx: steps.take_away(tx, app_id, names), tells=True)
+        await self._changes.end_what_needs(app_id, gone)
 
     async def set_limits(self, app: App | str, limits: Mapping[str, int]) -> ProgramStatus:
         """What differs from the host's limits, in the place of what did; for calls that begin from now on. Raises

@@ -23,10 +23,11 @@ from host_api.releases.values import Trust
 from host_api.store.protocol import Store
 from runtime import wire
 from runtime.admission import Admission, Shared
-from runtime.errors import NotInstalled, ProgramUnavailable
+from runtime.errors import NotInstalled
 from runtime.limits import DeveloperLimits, Limits
 from runtime.offers import CONFIG_BYTES_MAX, effective_limits, growth_bytes
 from runtime.session import Holdings
+from runtime.unavailable import not_installed, unavailable
 from runtime.worker_settings import METERED
 
 _LOOKED_AT: Final = 8
@@ -206,6 +207,8 @@ class Registry:
         self._programs: OrderedDict[str, Program] = OrderedDict()
         self._shared: dict[str, Shared] = {}
         self._doubtful: set[str] = set()
+        self._held: dict[str, str] = {}
+        """Programs that are stopped here, whatever the store says, and how: few, each by a step of an operator's."""
         self._count = store.read(records.count_programs)
 
     def __iter__(self) -> Iterator[Program]:
@@ -226,7 +229,7 @@ class Registry:
         else:
             self._programs.move_to_end(app_id)
             if program.leaving:
-                raise _not_installed(app_id)
+                raise not_installed(app_id)
         program.check_runs()
         return program, program.release_for(user)
 
@@ -237,7 +240,7 @@ class Registry:
         if program is None or app_id in self._doubtful:
             program = self._read(app_id)
         if program is None or program.leaving:
-            raise _not_installed(app_id)
+            raise not_installed(app_id)
         self._programs.move_to_end(app_id)
         return program
 
@@ -267,10 +270,15 @@ class Registry:
             self._read(program.app_id)
 
     def stop(self, app_id: str, how: str) -> None:
-        """At once, before the store knows: `killed` or `quarantined`."""
-        program = self._programs.get(app_id)
-        if program is not None:
+        """At once, whatever the store says: `killed` or `quarantined`; until `let_go`."""
+        self._held[app_id] = how
+        if (program := self._programs.get(app_id)) is not None:
             program.stopped = how
+
+    def let_go(self, app_id: str) -> None:
+        """What the store says of it counts again."""
+        self._held.pop(app_id, None)
+        self.refresh(app_id)
 
     def doubt(self, app_id: str) -> None:
         """Nobody knows what the store says of it: it is read for each call, until a `refresh`."""
@@ -286,7 +294,7 @@ class Registry:
         app_id = app if isinstance(app, str) else app.app_id
         program = self._programs.get(app_id) or self._read(app_id)
         if program is None:
-            raise _not_installed(app_id)
+            raise not_installed(app_id)
         program.leave()
         return program
 
@@ -308,10 +316,11 @@ class Registry:
         if known is not None and not (known.leaving and not running.program.leaving):
             known.admission.share(shared)
             known.follow(running, self._effective)
-            return known
-        self._programs[app_id] = program = Program(running, self._effective, shared)
-        self._forget_some()
-        return program
+        else:
+            self._programs[app_id] = known = Program(running, self._effective, shared)
+            self._forget_some()
+        known.stopped = self._held.get(app_id, known.stopped)
+        return known
 
     def _shared_of(self, running: Running) -> Shared | None:
         """What the programs of one developer use together; None for nobody's."""
@@ -380,21 +389,3 @@ def _group(stored: StoredRelease, running: Running) -> str:
     if running.owner.trust is Trust.PLATFORM and stored.developer == running.owner.id:
         return Trust.PLATFORM.value
     return Trust.REVIEWED.value if stored.reviewed else Trust.UNREVIEWED.value
-
-
-def _not_installed(app_id: str) -> NotInstalled:
-    return NotInstalled(
-        f"no program {ascii(app_id)[:140]} is installed; install its bundle first", details={"app_id": app_id[:140]}
-    )
-
-
-_WHY: Final = {
-    "killed": "was stopped by the operator, until it is revived",
-    "quarantined": "was stopped by the host, until the operator revives it",
-    "not_released": "has no release that this user gets: it is offline, or out for others only",
-}
-
-
-def unavailable(app_id: str, state: str) -> ProgramUnavailable:
-    """Installed, and not to be called: `killed`, `quarantined`, `not_released`."""
-    return ProgramUnavailable(f"{app_id} {_WHY[state]}", details={"app_id": app_id, "state": state})

@@ -8,20 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from host_api.releases import records, steps, uploads
-from host_api.releases.values import Facts, Given, ProgramStatus, Upload
+from host_api.releases.values import Developer, Facts, Given, ProgramStatus, Upload
 from host_api.store.protocol import Store, Transaction
 from runtime.bundle import Bundle, Keyring
+from runtime.bundle_reader import read_bundle
 from runtime.developers import Developers, signer
-from runtime.errors import HostBusy, SignatureError
+from runtime.errors import HostBusy, HostClosed, HostelError, SignatureError
 from runtime.limits import DeveloperLimits
 from runtime.offers import check_required, effective_limits, given_of, limits_of, offer_of, requested
 from runtime.program_code import ProgramCode
+from runtime.refused_uploads import RefusedUploads
 from runtime.report import report_of
 from runtime.settings import HostSettings
-from runtime.state_changes import StateChanges
+from runtime.state_changes import StateChanges, told
+
+_OVER: Final = ("uploads_per_day", "uploads_pending")
+"""A bundle that is refused for how many there are is nothing that was tried."""
 
 
 class Releases:
@@ -40,6 +45,7 @@ class Releases:
         self._settings, self._developers = settings, developers
         self._compiling: set[str] = set()
         """Developers whose upload is."""
+        self._refused = RefusedUploads()
 
     async def upload(self, developer: str, bundle: Bundle | bytes) -> Upload:
         """A developer's bundle: read, its signature checked against their own keys, compiled, and put before the
@@ -47,21 +53,35 @@ class Releases:
 
         Raises BundleError's family (SignatureError `key_unknown` also for another developer's key), UsageError:
         `developer_unknown`, `other_developer`, `version_taken`, `uploads_pending`, `uploads_per_day`.
-        HostBusy: another one of theirs is being compiled, or too many wait for that.
+        HostBusy: another one of theirs is being compiled, or too many wait for that. What is refused for what it is
+        counts as an upload of the developer's day; after a whole day's worth of those no bundle is looked at.
         """
         found = self._developers.get(developer)
-        whole = Bundle.from_bytes(bundle) if isinstance(bundle, bytes) else bundle
+        limits: DeveloperLimits = self._settings.developer_limits.changed(found.limits)
+        now_us = self._store.now_us()
+        if (refused := self._refused.count(found.id, now_us)) and refused >= limits.uploads_per_day:
+            raise told(uploads.too_many_today(limits.uploads_per_day, refused))
+        try:
+            return await self._upload(found, limits, refused, bundle)
+        except (HostBusy, HostClosed):
+            raise
+        except HostelError as error:
+            if error.code not in _OVER:
+                self._refused.note(found.id, now_us, max(1, limits.uploads_per_day))
+            raise
+
+    async def _upload(self, found: Developer, limits: DeveloperLimits, refused: int, bundle: Bundle | bytes) -> Upload:
+        whole = await read_bundle(bundle) if isinstance(bundle, bytes) else bundle
         by = signer(self._store, whole, Keyring(), allow_unsigned=False)
         if by.developer != found.id:
             raise SignatureError(
                 f"key {by.key_id} is not one of {found.name}'s", code="key_unknown", details={"key_id": by.key_id}
             )
-        limits: DeveloperLimits = self._settings.developer_limits.changed(found.limits)
         requested(whole)
         self._changes.read(
             lambda tx: uploads.may_submit(
                 tx, whole.manifest.app_id, whole.manifest.version.code, whole.identity, developer=found.id,
-                per_day=limits.uploads_per_day, pending=limits.uploads_pending,
+                per_day=limits.uploads_per_day, pending=limits.uploads_pending, refused=refused,
             )
         )  # fmt: skip
         with self._only_one_of(found.id):
@@ -75,7 +95,7 @@ class Releases:
         return await self._changes.change(
             offer.app_id,
             lambda tx: uploads.submit(
-                tx, offer, per_day=limits.uploads_per_day, pending=limits.uploads_pending,
+                tx, offer, per_day=limits.uploads_per_day, pending=limits.uploads_pending, refused=refused,
                 also_known_as=by.also_known_as,
             ),
         )  # fmt: skip
@@ -179,15 +199,17 @@ class Releases:
 
     async def kill(self, app_id: str, reason: str) -> ProgramStatus:
         """At once: nobody can call it, calls in flight end as `revoked`, its prompts are withdrawn. What it keeps, and
-        its orders, stay."""
-        return await self._changes.stop(app_id, "killed", lambda tx: steps.kill(tx, app_id, reason))
+        its orders, stay. Where the disk refuses the record, a running host stops the program all the same, says so
+        (`unrecorded`), and writes the record as soon as it can."""
+        return await self._changes.stop(app_id, "killed", reason)
 
     async def quarantine(self, app_id: str, reason: str) -> ProgramStatus:
         """As `kill`, by the host itself."""
-        return await self._changes.stop(app_id, "quarantined", lambda tx: steps.quarantine(tx, app_id, reason))
+        return await self._changes.stop(app_id, "quarantined", reason)
 
     async def revive(self, app_id: str) -> ProgramStatus:
         """Neither killed nor quarantined any more: as it was before."""
+        self._changes.may_revive(app_id)
         changed = await self._changes.change(app_id, lambda tx: steps.revive(tx, app_id))
         self._changes.woken(app_id)
         return changed

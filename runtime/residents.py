@@ -92,13 +92,18 @@ class Residents:
         self._pass_on(one)
 
     def make_room(self, program: Program, memory_bytes: int) -> None:
-        """Drops idle ones of the program, the least recently used first, as long as its next call has no place."""
+        """Drops idle ones of the program, the least recently used first, as long as its next call has no place; then
+        those of its developer's other programs, where what these may use together is what is short."""
         admission = program.admission
         while admission.kept and not admission.has_place(memory_bytes):
             idle = self._idle_of.get(program.app_id)
             if not idle:
-                return
+                break
             self._drop(next(iter(idle.values())))
+        if admission.makes_way_for(admission, memory_bytes):
+            for one in tuple(self._idle.values()):
+                if one.program.admission.makes_way_for(admission, memory_bytes):
+                    self._drop(one)
 
     def drop(self, app_id: str | None = None, user: str | None = None) -> None:
         """Those of a program, of a user, of both or of all; one with a call in it when that is over."""
@@ -165,7 +170,7 @@ class Residents:
             return
         one.is_taken = False
         admission, memory_bytes = one.program.admission, one.release.memory_bytes
-        if one.before and admission.has_place(memory_bytes):
+        if one.before and admission.may_keep(memory_bytes):
             admission.keep(memory_bytes)
             self._idle[one.key] = one
             self._idle_of.setdefault(one.key[0], OrderedDict())[one.key] = one

@@ -91,7 +91,7 @@ def _checked(text_of: Callable[[], _Text], what: str) -> SignedHead:
     try:
         text = text_of()
         public = PublicKey.from_text(text.public_key)
-    except (msgspec.DecodeError, HostelError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, HostelError) as error:
         raise UsageError(f"{what} is no head of an audit: {shown(str(error))}; hostel audit head makes one") from None
     if text.format != FORMAT:
         raise UsageError(f"{what} is no head of an audit that this hostel reads; hostel audit head makes one")

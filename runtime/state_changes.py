@@ -7,7 +7,7 @@ not. A job of host_api/releases says what changes. What a running host does besi
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Literal, TypeAlias, TypeVar
 
 from host_api import audit
 from host_api.capability import Grants
@@ -16,15 +16,23 @@ from host_api.ownership import NotOwner
 from host_api.payment.orders import CloseReason
 from host_api.payment.sweep import close_program
 from host_api.prompts.desk import Desk
-from host_api.releases import records
+from host_api.releases import records, steps
 from host_api.releases.transitions import RegistryRefused
+from host_api.releases.values import ProgramStatus
 from host_api.store.protocol import Store, Transaction
 from runtime.errors import HostelError, NotInstalled, SignatureError, UsageError
 
 T = TypeVar("T")
+Stop: TypeAlias = Literal["killed", "quarantined"]
 _ORDERS_AT_ONCE = 100
 """Closed in one transaction; other writers have their turn between two."""
 _OF_KEYS = ("key_revoked", "key_expired", "key_unknown")
+
+
+def stopping(app_id: str, how: Stop, reason: str) -> Callable[[Transaction], ProgramStatus]:
+    """The job that stops a program."""
+    step = steps.kill if how == "killed" else steps.quarantine
+    return lambda tx: step(tx, app_id, reason)
 
 
 def told(error: RegistryRefused) -> HostelError:
@@ -86,12 +94,19 @@ class StateChanges:
             await self.end_what_needs(app_id, gone)
         return result
 
-    async def stop(self, app_id: str, how: str, job: Callable[[Transaction], T]) -> T:
+    async def stop(self, app_id: str, how: Stop, reason: str) -> ProgramStatus:
         """As `change`, for a program that nobody may call from now on: calls in flight end as `revoked`, its prompts
-        are withdrawn. `how`: killed, quarantined."""
-        result = await self.change(app_id, job)
+        are withdrawn."""
+        result = await self.change(app_id, stopping(app_id, how, reason))
         await self._desk.withdraw_program(app_id)
         return result
+
+    def may_revive(self, app_id: str) -> None:
+        """Raises UsageError `step_refused`: its stop is not in the store yet."""
+
+    def as_it_stands(self, status: ProgramStatus) -> ProgramStatus:
+        """What the store says of a program, with what it does not know yet."""
+        return status
 
     async def end_what_needs(self, app_id: str, gone: Grants) -> None:
         """What cannot go on without these grants, which nobody has any more: with `payment` the open prompts, unpaid

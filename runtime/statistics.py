@@ -84,7 +84,7 @@ class HostStatus:
     up_us: int
     """How long it is open."""
     ready: bool
-    """New work may come here: all doors are open, and it does not drain."""
+    """New work may come here: all doors are open, it does not drain, and a worker can take it."""
     draining: bool
     statistics: HostStatistics
     placement: str

@@ -33,3 +33,14 @@ def parse(text: str) -> Traceparent | None:
     if trace_id == _NO_TRACE or span_id == _NO_SPAN:
         return None
     return Traceparent(trace_id, span_id, int(flags, 16))
+
+
+def named(trace_id: str, beside: str) -> tuple[str, str]:
+    """What a call's trace is called, and the traceparent of the span that it is a child of; '' for none. `trace_id`: a
+    name, or a traceparent, which says both; `beside`: a traceparent, for what `trace_id` does not say."""
+    found = parse(trace_id)
+    if found is not None:
+        return found.trace_id, trace_id
+    if not beside or (found := parse(beside)) is None:
+        return trace_id, ""
+    return trace_id or found.trace_id, beside

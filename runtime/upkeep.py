@@ -49,8 +49,8 @@ class HostUpkeep:
 
     @property
     def ready(self) -> bool:
-        """New work may come: all doors are open, and the host does not drain."""
-        return self.doors_open and not self._calls.closing
+        """New work may come: all doors are open, the host does not drain, and there are workers to take it."""
+        return self.doors_open and not self._calls.closing and self._executor.is_able
 
     async def settle(self) -> None:
         """In a rehearsal: does what falls due by now, and comes back when nothing is due any more. What expired is

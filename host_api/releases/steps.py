@@ -204,6 +204,12 @@ def set_minimum(tx: Transaction, app_id: str, code: int) -> ProgramStatus:
     return records.status(tx, app_id)
 
 
+def may_stop(tx: Transaction, app_id: str, reason: str) -> None:
+    """Before anything is stopped. Raises RegistryRefused as `kill`."""
+    records.get_program(tx, app_id)
+    clean("the reason", reason, REASON_CHARS_MAX)
+
+
 def kill(tx: Transaction, app_id: str, reason: str) -> ProgramStatus:
     """Nobody can call it until it is revived. Raises RegistryRefused: `not_installed`, `text_refused`."""
     return _stop(tx, app_id, "killed", reason)

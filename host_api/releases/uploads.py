@@ -26,8 +26,11 @@ KEPT_MAX: Final = 50
 DAY_US: Final = 24 * 3600 * 1_000_000
 
 
-def submit(tx: Transaction, offer: Offer, *, per_day: int, pending: int, also_known_as: Collection[str] = ()) -> Upload:
-    """A developer's upload waits for a review. The very same sent again gives what is there.
+def submit(
+    tx: Transaction, offer: Offer, *, per_day: int, pending: int, refused: int = 0, also_known_as: Collection[str] = ()
+) -> Upload:
+    """A developer's upload waits for a review. The very same sent again gives what is there. `refused`: uploads of
+    theirs that were refused in the last 24 hours, which count as if they had been taken.
 
     An id that is nobody's is the developer's while a release under it waits for its review, and for ever once one was
     approved. Raises NotOwner; RegistryRefused: `version_taken`, `uploads_pending`, `uploads_per_day`, as `check_key`.
@@ -46,7 +49,7 @@ def submit(tx: Transaction, offer: Offer, *, per_day: int, pending: int, also_kn
             f"{offer.app_id} has a release {highest}: a version code is used once, so the next is above it",
             app_id=offer.app_id, highest=highest, offered=offer.code,
         )  # fmt: skip
-    _check_counts(tx, offer.developer, per_day, pending)
+    _check_counts(tx, offer.developer, per_day, pending, refused)
     _insert(tx, offer, Status.SUBMITTED, reviewed=False, given=Given(grants={}, limits={}, config=b"", payee=""))
     audit.record(
         tx, "release.uploaded", app_id=offer.app_id, release=offer.code, identity=offer.identity,
@@ -57,12 +60,13 @@ def submit(tx: Transaction, offer: Offer, *, per_day: int, pending: int, also_kn
 
 
 def may_submit(
-    tx: Transaction, app_id: str, code: int, identity: str, *, developer: str, per_day: int, pending: int
-) -> None:
+    tx: Transaction, app_id: str, code: int, identity: str, *, developer: str, per_day: int, pending: int,
+    refused: int = 0,
+) -> None:  # fmt: skip
     """Before anything is spent on it: whether `submit` would refuse it for how many there are. Raises as that does."""
     there = records.find_release(tx, app_id, code)
     if there is None or there.identity != identity:
-        _check_counts(tx, developer, per_day, pending)
+        _check_counts(tx, developer, per_day, pending, refused)
 
 
 def _reserve(tx: Transaction, app_id: str, developer: str) -> None:
@@ -83,7 +87,16 @@ def _reserve(tx: Transaction, app_id: str, developer: str) -> None:
         contents.drop_unused(tx, had)
 
 
-def _check_counts(tx: Transaction, developer: str, per_day: int, pending: int) -> None:
+def too_many_today(per_day: int, used: int) -> RegistryRefused:
+    return RegistryRefused(
+        "uploads_per_day",
+        f"the developer sent {used} uploads in 24 hours, refused ones included; uploads_per_day is {per_day}: try again"
+        " tomorrow",
+        limit="uploads_per_day", value=per_day, used=used, scope="developer",
+    )  # fmt: skip
+
+
+def _check_counts(tx: Transaction, developer: str, per_day: int, pending: int, refused: int) -> None:
     waiting = tx.execute(
         "SELECT count(*) FROM releases WHERE developer = :developer AND status = 'submitted'", {"developer": developer}
     )[0][0]
@@ -93,18 +106,14 @@ def _check_counts(tx: Transaction, developer: str, per_day: int, pending: int) -
             f"{waiting} uploads of the developer wait for a review; uploads_pending is {pending}: wait for one",
             limit="uploads_pending", value=pending, used=waiting, scope="developer",
         )  # fmt: skip
-    today = len(
+    today = refused + len(
         tx.execute(
             "SELECT 1 FROM releases WHERE developer = :developer AND uploaded_us > :since LIMIT :at_most",
             {"developer": developer, "since": tx.now_us - DAY_US, "at_most": per_day},
         )
     )
     if today >= per_day:
-        raise RegistryRefused(
-            "uploads_per_day",
-            f"the developer sent {today} uploads in 24 hours; uploads_per_day is {per_day}: try again tomorrow",
-            limit="uploads_per_day", value=per_day, used=today, scope="developer",
-        )  # fmt: skip
+        raise too_many_today(per_day, today)
 
 
 def install(

@@ -189,6 +189,9 @@ class ProgramStatus(msgspec.Struct, frozen=True, kw_only=True):
     killed: str
     """Why; '' if it is not."""
     quarantined: str
+    unrecorded: bool = False
+    """It is killed or quarantined in the running host, and the disk refuses the record so far: a restart before it is
+    written would bring the program back."""
     leaving: bool
     """It is being uninstalled."""
     sector: str

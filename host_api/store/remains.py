@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -53,6 +54,8 @@ def steps(connection: apsw.Connection, file: Path) -> Iterator[None]:
     for tree in trees:
         _clean(connection, file, tree)
         yield
+    with _opened(file) as opened:  # once for all trees: on a disk each costs more than all the overwriting
+        opened.xSync(apsw.SQLITE_SYNC_FULL)
     connection.execute("UPDATE scrubs SET done = max(done, ?) WHERE id = 1", (asked,))
 
 
@@ -73,17 +76,24 @@ def _clean(connection: apsw.Connection, file: Path, tree: str) -> None:
         "SELECT pageno FROM dbstat WHERE name = ? AND pagetype <> 'overflow'", (tree,)
     ).fetchall()
     page_bytes: int = connection.execute("PRAGMA page_size").get
+    try:
+        with _opened(file) as opened:
+            for (number,) in pages:
+                start = (number - 1) * page_bytes
+                first, last = _unused(opened.xRead(page_bytes, start), number)
+                if last > first:
+                    opened.xWrite(bytes(last - first), start + first)
+    finally:
+        connection.execute("PRAGMA shrink_memory").fetchall()
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[apsw.VFSFile]:
     opened = apsw.VFSFile("", str(file), [apsw.SQLITE_OPEN_MAIN_DB | apsw.SQLITE_OPEN_READWRITE, 0])
     try:
-        for (number,) in pages:
-            start = (number - 1) * page_bytes
-            first, last = _unused(opened.xRead(page_bytes, start), number)
-            if last > first:
-                opened.xWrite(bytes(last - first), start + first)
-        opened.xSync(apsw.SQLITE_SYNC_FULL)
+        yield opened
     finally:
         opened.xClose()
-        connection.execute("PRAGMA shrink_memory").fetchall()
 
 
 def _empty_log(connection: apsw.Connection) -> None:

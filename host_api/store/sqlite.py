@@ -20,6 +20,7 @@ from typing import Any
 import apsw
 import trio
 
+from host_api.acting import in_name_of
 from host_api.contract import Clock
 from host_api.store import backup, remains, state_directory
 from host_api.store.connection import (
@@ -74,17 +75,15 @@ class MemoryStore:
         self._connection = connect(None, writable=True)
         _migrate(self._connection, known, clock.now_us(), backup=None)
         self._time = _HostTime(clock, 0)
+        self.now_us = self._time.now_us
         self._closed = False
         self.commits = self.writes = 0
-
-    def now_us(self) -> int:
-        return self._time.now_us()
 
     async def write(self, job: Callable[[Transaction], T]) -> T:
         await trio.lowlevel.checkpoint_if_cancelled()
         if self._closed:
             raise busy("the host is closing")
-        handed_over = Job(job, self.now_us())
+        handed_over = Job(in_name_of(job), self.now_us())
         run_batch(self._connection, (handed_over,))
         self.commits += 1
         self.writes += 1
@@ -128,6 +127,7 @@ class FileStore:
         self._file = file
         self._reader = reader
         self._time = _HostTime(clock, last_us)
+        self.now_us = self._time.now_us
         self._outstanding = self.commits = self.writes = 0
         self._closing = False
         self._closed = trio.Event()
@@ -137,9 +137,6 @@ class FileStore:
         self._token = trio.lowlevel.current_trio_token()
         # A daemon: a process that leaves without closing must not hang, and owes nobody the unacknowledged jobs.
         threading.Thread(target=self._write_batches, args=(writer,), name="hostel-store", daemon=True).start()
-
-    def now_us(self) -> int:
-        return self._time.now_us()
 
     async def write(self, job: Callable[[Transaction], T]) -> T:
         result: T = await self._outcome(job, alone=False, seconds=ANSWER_SECONDS)
@@ -199,7 +196,7 @@ class FileStore:
             raise busy("the host is closing")
         if self._outstanding >= QUEUE_JOBS:
             raise busy(f"{QUEUE_JOBS} writes are waiting for the disk")
-        handed_over = Job(job, self.now_us(), alone=alone)
+        handed_over = Job(in_name_of(job), self.now_us(), alone=alone)
         handed_over.task = trio.lowlevel.current_task()
         self._outstanding += 1
         self._queue.put(handed_over)

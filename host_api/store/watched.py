@@ -23,6 +23,7 @@ class WatchedStore:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.now_us = store.now_us
         self._next: trio.Event | None = None
         self.committed: Callable[[], None] = _nobody
 
@@ -33,9 +34,6 @@ class WatchedStore:
     @property
     def writes(self) -> int:
         return self._store.writes
-
-    def now_us(self) -> int:
-        return self._store.now_us()
 
     async def write(self, job: Callable[[Transaction], T]) -> T:
         try:

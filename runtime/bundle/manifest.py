@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
@@ -194,10 +195,16 @@ def _from_msgspec(message: str) -> ManifestError:
     return _refused(path, wrong[0].lower() + wrong[1:].replace("`", ""))
 
 
+@cache
+def _known(part: type[_Part]) -> Mapping[str, Any]:
+    """Field → type; looking them up takes longer than reading a manifest."""
+    return {field.name: field.type for field in msgspec.structs.fields(part)}
+
+
 def _refuse_unknown(value: Any, part: Any, path: str) -> None:
     """Keys no object of the manifest has, with the nearest one it has; shapes are msgspec's to check."""
     if isinstance(part, type) and issubclass(part, _Part) and isinstance(value, dict):
-        known = {field.name: field.type for field in msgspec.structs.fields(part)}
+        known = _known(part)
         for key, item in value.items():
             if key not in known:
                 near = difflib.get_close_matches(key, known, n=1)

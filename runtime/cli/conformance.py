@@ -34,6 +34,7 @@ def conformance(
     *ids: str,
     target: Annotated[str, Parameter(help="The command that is the host under test; left out: this host.")] = "",
     socket: Annotated[Path | None, Parameter(help="The control socket of a daemon that runs, instead.")] = None,
+    daemon: Annotated[bool, Parameter(help="This host as daemons of the suite's own, through their sockets.")] = False,
     level: Annotated[Literal["MUST", "SHOULD"] | None, Parameter(help="Only cases of this level.")] = None,
     expectations: Annotated[Path | None, Parameter(help="A file with what is known to fail, or to be skipped.")] = None,
     jobs: Annotated[int | None, Parameter(help="How many targets run at once.")] = None,
@@ -43,7 +44,8 @@ def conformance(
     list_: Annotated[bool, Parameter(name="--list", help="Only list the cases.")] = False,
 ) -> None:
     """Judge a host of mini-programs, in any language, by the protocol: each case is played on it, and what came is held
-    against what must come. Without a target it is this host, in process.
+    against what must come. Without a target it is this host, in process; with --daemon it is this host as
+    `hostel serve` runs it, with jailed workers, each case through a control socket.
 
     It ends with 1 where a case is not as it should be. docs/conformance.md says how to write a target, and how to
     certify a host.
@@ -53,10 +55,11 @@ def conformance(
     ids
         Cases to play: an id, such as 4.5/fresh-sandbox-echo, or the beginning of one; all where none is given.
     """
-    if target and socket:
-        raise UsageError("give a target or a socket, not both")
+    if sum(map(bool, (target, socket, daemon))) > 1:
+        raise UsageError("give one of --target, --socket and --daemon")
+    this_host = (sys.executable, "-P", "-m", "runtime.cli", "target", *(("--daemon",) if daemon else ()))
     words = {
-        "target": target or (None if socket else shlex.join((sys.executable, "-P", "-m", "runtime.cli", "target"))),
+        "target": target or (None if socket else shlex.join(this_host)),
         "socket": socket, "level": level, "expectations": expectations, "jobs": jobs, "json": json_file,
         "junit": junit, "html": html,
     }  # fmt: skip

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from runtime.bundle.files import read_archive_file
-from runtime.bundle.refusal import shown
 from runtime.cli import report
 from runtime.cli.door import Socket, State, ask, on_host
 from runtime.cli.registry import show
 from runtime.cli.words import read_grants, read_limits, read_object
-from runtime.errors import ConnectionLost
 
 if TYPE_CHECKING:
     from host_api.releases.values import ProgramStatus
@@ -125,15 +123,7 @@ def revoke(
     async def work(client: Client) -> None:
         await client.revoke(app, *capability)
 
-    try:
-        on_host(state, socket, work)
-    except ConnectionLost as lost:
-        if lost.code != "unreachable":
-            raise
-        raise ConnectionLost(
-            f"{lost.message}. revoke needs a running host: without one, say what {shown(app)} keeps by hostel grant",
-            code=lost.code, details=lost.details,
-        ) from lost  # fmt: skip
+    ask(state, socket, work)
     if as_json:
         report.show_json({"program": app, "revoked": list(capability)})
     else:

@@ -274,6 +274,8 @@ def kill(
     """
     found = at_registry(state, socket, lambda registry: registry.releases.kill(app, reason))
     _done(found, f"{app} is killed: {found.killed}; undo: hostel release revive {app}", as_json)
+    if found.unrecorded:
+        report.say(f"the disk refuses the record: make room on it. Until it is written, a restart brings {app} back")
 
 
 def revive(app: str, /, *, state: State = None, socket: Socket = None, as_json: report.AsJson = False) -> None:

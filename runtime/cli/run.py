@@ -24,7 +24,7 @@ from runtime.cli.receipt import show_receipt
 from runtime.cli.recording import recorded, recorder_for
 from runtime.cli.words import read_grants, read_limits, read_money, read_object
 from runtime.cli.world import carried, movable_clock
-from runtime.errors import CallEnded, UsageError
+from runtime.errors import CallEnded, StartupError, UsageError
 from runtime.limits import FUEL_MOST, CompileLimits, Limits, ModuleCaps
 
 SLOTS = 8
@@ -142,6 +142,11 @@ def run(
     try:
         with recorded(order.recorder, bundle, options.record):
             value, receipt = trio.run(_carry_out, order, clock=None if options.world is None else movable_clock())
+    except StartupError as error:
+        if error.code != "state_in_use":
+            raise
+        instead = f"hostel call {bundle.manifest.app_id} {method} --state {options.state}"
+        raise StartupError(f"{error}; the host that runs there is asked by {instead}", code=error.code) from error
     except CallEnded as ended:
         if ended.receipt and options.receipt and not as_json:
             show_receipt(ended.receipt)

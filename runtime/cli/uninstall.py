@@ -30,7 +30,7 @@ def uninstall(
 ) -> None:
     """End a program's payments that nobody has paid yet: open orders close, and what they held is their users' again.
 
-    A program that is gone already, and whose data stayed, is erased with --erase where no host runs.
+    A program that is gone already, and whose data stayed, is erased with --erase.
 
     With --erase upgrade backups in the state directory are removed: they hold what was there before.
 

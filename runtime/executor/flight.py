@@ -19,7 +19,7 @@ from runtime.executor import frames
 from runtime.executor.frames import Violation
 from runtime.executor.job import CallHost, Job, Outcome
 from runtime.receipt import Usage
-from runtime.sandbox.sandbox import over_deadline
+from runtime.sandbox.over_limits import over_deadline
 from runtime.session import printable
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Flight:
         if self._serving > limits.posted:
             raise Violation("more requests at once than the call may make")
         self._serial = serial
-        self._count_refused(refused)
+        self._count_denials(self._count_refused(refused))
         self._count_cpu(cpu_us)
         self.own_calls += 1
         usage.host_calls += 1
@@ -124,9 +124,9 @@ class Flight:
             raise Violation("a deadline that has not passed")
         outcome = self._outcome(told)
         limits, usage = self.job.limits, self.usage
-        self._count_refused(told.refused)
-        unheld = min(max(0, told.denials - self._refused), self._serial)
-        self._count_denials(unheld)
+        known = self._refused
+        fresh = self._count_refused(told.refused)  # a pointer that ends the call was a host call, and no denial
+        self._count_denials(min(max(0, told.denials - known), fresh + self._serial))
         self._count_cpu(told.cpu_us)
         usage.fuel = min(told.fuel, limits.fuel + 1) if limits.fuel else 0
         usage.memory_bytes_peak = min(told.memory_bytes_peak, limits.memory_bytes)
@@ -150,20 +150,19 @@ class Flight:
             raise Violation("a long text")
         try:
             detail, details = _decode_told(told.rest)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError):
             raise Violation("a DONE whose text is none") from None
         return Outcome(ending=told.ending, detail=printable(detail), details=_printable(details))
 
-    def _count_refused(self, refused: int) -> None:
+    def _count_refused(self, refused: int) -> int:
+        """How many more there are than it told of before."""
         fresh = refused - self._refused
-        if not fresh:
-            return
         if fresh < 0 or refused > REFUSED_MOST:
             raise Violation("a count of refused requests that cannot be")
         self._refused = refused
         self.own_calls += fresh
         self.usage.host_calls += fresh
-        self._count_denials(fresh)
+        return fresh
 
     def _count_denials(self, count: int) -> None:
         if count:

@@ -20,9 +20,10 @@ from runtime.sandbox import wasi
 from runtime.sandbox.checks import ModuleFacts
 from runtime.sandbox.fiber import Fiber, Over
 from runtime.sandbox.host_side import HostSide
+from runtime.sandbox.over_limits import over_deadline
 from runtime.sandbox.pool import Module, Pool
 from runtime.sandbox.proof import prove
-from runtime.sandbox.sandbox import QUANTUM_NS, THREAD_QUANTUM_NS, Sandbox, over_deadline
+from runtime.sandbox.sandbox import QUANTUM_NS, THREAD_QUANTUM_NS, Sandbox
 from runtime.sandbox.script import scripted
 from runtime.sandbox.ticker import Ticker, open_ticker
 from runtime.sandbox.turns import Turns
@@ -133,6 +134,10 @@ class InProcessExecutor:
     @property
     def _is_full(self) -> bool:
         return self.pool.places + self._promised >= self.pool.slots
+
+    @property
+    def is_able(self) -> bool:
+        return True
 
     def has_room(self, group: str = "") -> bool:
         """A slot would be had without waiting. All groups share this process."""

@@ -116,6 +116,11 @@ class Executor(Protocol):
         """A sandbox would be had without waiting."""
         ...
 
+    @property
+    def is_able(self) -> bool:
+        """False while no worker can take a call: those that there were died, and none is back yet."""
+        ...
+
     def status(self) -> ExecutorStatus: ...
 
 

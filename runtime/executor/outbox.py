@@ -37,7 +37,11 @@ class Outbox(trio.abc.Instrument):
         self.backlog += SIZE + len(body)
 
     def before_io_wait(self, timeout: float) -> None:
-        """Called by trio at the end of each turn."""
+        """As an instrument of the loop."""
+        self.end_turn()
+
+    def end_turn(self) -> None:
+        """To be called at the end of each turn of the loop."""
         if self.before_send is not None:
             self.before_send()
         self.flush()

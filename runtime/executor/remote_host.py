@@ -24,7 +24,7 @@ from runtime.limits import Limits
 from runtime.receipt import Usage
 from runtime.sandbox.fiber import Over
 from runtime.sandbox.host_side import Elsewhere
-from runtime.sandbox.sandbox import over_deadline
+from runtime.sandbox.over_limits import over_deadline
 from runtime.session import Holdings
 from runtime.wire import MalformedMessage, msgid_of
 
@@ -86,12 +86,11 @@ class Asked(Elsewhere):
 
     def __init__(self, host: RemoteHost, request: bytes) -> None:
         self._host, self._request = host, request
-        self._accepting = False
+        self._accepting = self.is_given_up = False
         self._task: trio.lowlevel.Task | None = None
         self._result: outcome.Outcome[Any] | None = None
         self.is_bare = True
         """Until it is answered or accepted its guest waits in no scope, and is woken by `cut`."""
-        self.is_given_up = False
         self.serial = 0
         self.msgid: int | None = None
 
@@ -152,7 +151,7 @@ class RemoteHost:
     __slots__ = ("_asked", "_holdings", "_lent_calls", "_log_left", "_outstanding", "_send", "_serial", "_unheard",
                  "charged_us", "deadline", "limits", "number", "strand", "usage")  # fmt: skip
 
-    def __init__(self, number: int, limits: Limits, holdings: Holdings, send: Send, *, message_bytes: int) -> None:
+    def __init__(self, number: int, limits: Limits, holdings: Holdings, send: Send, message_bytes: int) -> None:
         self.number, self.limits = number, limits
         self.usage = Usage(message_in_bytes=message_bytes)
         self.deadline = RemoteDeadline()

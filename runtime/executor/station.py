@@ -21,6 +21,7 @@ from runtime.executor.worker_child import WorkerChild
 from runtime.executor.worker_link import READY_BYTES, WorkerLink
 from runtime.jail import Level
 from runtime.log import logger
+from runtime.reactor import Reactor
 from runtime.statistics import WorkerFigures
 from runtime.worker_settings import METERED, WorkerSettings
 
@@ -35,11 +36,12 @@ _log = logger("executor")
 
 
 class Death(Exception):
-    """Why a worker was, or has to be, killed. `marked`: what the board says can be believed."""
+    """Why a worker was, or has to be, killed. `marked`: what the board says can be believed. `outside`: it is the doing
+    of somebody who is not this host, and of no program."""
 
-    def __init__(self, why: str, *, marked: bool) -> None:
+    def __init__(self, why: str, *, marked: bool, outside: bool = False) -> None:
         super().__init__(why)
-        self.why, self.marked = why, marked
+        self.why, self.marked, self.outside = why, marked, outside
 
 
 class _Overdue:
@@ -80,6 +82,7 @@ class Station:
             slots=settings.slots, keep_resident_bytes=settings.keep_resident_bytes, ticker=settings.ticker,
             jailed=settings.require != "none", metered=group.endswith(METERED), nice=settings.nice,
         )  # fmt: skip
+        self._reactor = Reactor.of_this_run()
         self._closing, self._up = trio.Event(), trio.Event()
         self._deaths = 0
         self.link: WorkerLink | None = None
@@ -99,6 +102,11 @@ class Station:
             calls=0 if link is None else len(link.flights),
             resident_bytes=0 if child is None else child.resident_bytes(), restarts=max(0, self._lives - 1),
         )  # fmt: skip
+
+    @property
+    def is_able(self) -> bool:
+        """Its worker takes calls, or is the first one and starts, or follows one that did not die young."""
+        return self.link is not None or (self._deaths == 0 and self.failure is None)
 
     def close(self) -> None:
         """Its worker is told to stop, and none follows. It has no call in flight."""
@@ -137,7 +145,7 @@ class Station:
         self._child = child
         self._lives += 1
         link.connect(Outbox(child.link, self._nursery))
-        trio.lowlevel.add_instrument(link.outbox)
+        self._reactor.at_turns_end(link.outbox.end_turn)
         death = Death("closed", marked=False)
         try:
             death = await self._watched(child, link)
@@ -165,29 +173,22 @@ class Station:
 
     async def _serve(self, child: WorkerChild, link: WorkerLink) -> None:
         """READY, then all its frames. Ends with a Death."""
-        room = bytearray(frames.RECEIVE_BYTES)
-        view = memoryview(room)
         take = self._take_ready(link)
-        while True:
-            try:
-                count = child.link.recv_into(room)
-            except BlockingIOError:
-                await trio.lowlevel.wait_readable(child.link)
-                continue
-            except OSError:
-                count = 0
-            if not count:
+
+        def taken(data: bytes) -> bool:
+            nonlocal take
+            if not data:
                 raise Death("it is gone", marked=True)
-            data = bytes(view[:count])
-            while self._taken(take, data):
-                await link.outbox.taken()
-                data = b""
+            left = self._taken(take, data)
             if self.link is link:
                 take = link.receive
-            if count < frames.RECEIVE_BYTES:
-                await trio.lowlevel.wait_readable(child.link)
-            else:
-                await trio.lowlevel.checkpoint()  # a full read: there is more, and others have their turn first
+            return not left
+
+        while True:
+            await self._reactor.read(child.link, taken)
+            await link.outbox.taken()
+            while self._taken(take, b""):
+                await link.outbox.taken()
 
     def _taken(self, take: Callable[[bytes], bool], data: bytes) -> bool:
         """True: there is more of it, for later. Raises Death."""
@@ -218,7 +219,7 @@ class Station:
                 raise Violation("a READY that is none") from None
             if level < Level.named(self._settings.require):
                 raise Death(f"its jail is {ready.level}: {'; '.join(ready.missing)}", marked=False)
-            self.link = link
+            self.link, self.failure = link, None
             self._up.set()
             self.idle_since = trio.current_time()
             self._joined(link)
@@ -239,7 +240,7 @@ class Station:
             now = trio.current_time()
             asked_at += max(0.0, now - began - pause)  # this process did not run: the answer may lie here unread
             if overdue.seconds(pause, link.oldest_cut()) > OVERDUE_BEATS * settings.heartbeat_s:
-                raise Death("it does not end a call that is over", marked=True)
+                raise _hung(child, "it does not end a call that is over")
             if (resident := child.resident_bytes()) > settings.memory_bytes:
                 raise Death(f"its memory of {resident >> 20} MiB is over {settings.memory_bytes >> 20}", marked=False)
             if link.beat_answered == link.beat_asked or link.outbox.sent_bytes != sent > 0 < link.outbox.backlog:
@@ -248,7 +249,7 @@ class Station:
                     link.beat()
                 continue
             if now - asked_at - (child.waited_s() - waited) > settings.heartbeat_s:
-                raise Death(f"no sign of life for {settings.heartbeat_s} s", marked=True)
+                raise _hung(child, f"no sign of life for {settings.heartbeat_s} s")
 
     async def _in_time(self) -> None:
         with trio.move_on_after(self._settings.start_s):
@@ -267,12 +268,13 @@ class Station:
         closing = self._closing.is_set()
         await self._end(child, death)
         how = await child.ended()
-        trio.lowlevel.remove_instrument(link.outbox)
+        self._reactor.not_at_turns_end(link.outbox.end_turn)
         link.outbox.close()
         why = death.why if child.killed else how
         was_up, self.link = self.link is link, None
         if was_up:
-            suspects = None if child.ended_by_outside else link.suspects(child.marked if death.marked else 0)
+            marked = child.marked if death.marked and not child.broke_out else 0
+            suspects = None if child.ended_by_outside or death.outside else link.suspects(marked)
             self._left(link, why, suspects)
             link.lose(why)
         if not closing:
@@ -293,3 +295,10 @@ class Station:
     def _not_started(self, error: StartupError) -> None:
         self.failure = error
         self.settled.set()
+
+
+def _hung(child: WorkerChild, why: str) -> Death:
+    """A worker cannot stop itself: its jail has no signals. One that is stopped was so by somebody outside."""
+    if child.is_stopped:
+        return Death(f"{why}: somebody stopped it (SIGSTOP, a debugger)", marked=False, outside=True)
+    return Death(why, marked=True)

@@ -2,8 +2,9 @@
 
 The rule. A worker that crashed, ended by itself or hung was ended by the call that was on its CPU, which it leaves
 marked on a board outside its own memory: that program has 1 to answer for. Where no call was marked, and where a
-worker sent what none of ours sends or outgrew its memory (its mark is worth nothing then), the programs that had a
-call in it share 1 between them. A worker killed from outside is nobody's doing. A program that has `deaths` to answer
+worker sent what none of ours sends, asked the kernel for what its jail forbids or outgrew its memory (its mark is worth
+nothing then), the programs that had a call in it share 1 between them. A worker killed or stopped from outside is
+nobody's doing. A program that has `deaths` to answer
 for within `seconds` is named, once; what it did before is then forgotten.
 """
 

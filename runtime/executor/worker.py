@@ -36,6 +36,7 @@ from runtime.sandbox.ticker import Ticker
 from runtime.sandbox.turns import Turns
 from runtime.session import Holdings
 
+_PROGRAM_AT: Final = frames.START_HEAD.size
 LIMITS_KEPT: Final = 4_096
 """Distinct sets of limits, which are checked when they are made."""
 WARM_MOST: Final = 512
@@ -105,29 +106,28 @@ class Worker:
 
     def _start(self, number: int, body: bytes) -> None:
         ref, now_us, flags, limits_packed, name_length = frames.START_HEAD.unpack_from(body)
-        at = frames.START_HEAD.size
-        program = body[at : at + name_length].decode()
-        at += name_length
-        resident = None
+        at = _PROGRAM_AT + name_length
+        program = body[_PROGRAM_AT:at].decode()
+        module = self._modules.get(ref)
+        if module is None:  # it did not load: the broker was told
+            return
+        resident, seed = None, b""
         if flags & frames.RESIDENT:
             before, after, user_length = frames.RESIDENT_HEAD.unpack_from(body, at)
             at += frames.RESIDENT_HEAD.size
             resident = Resident(body[at : at + user_length].decode(), before, after)
             at += user_length
-        seed = body[at : at + frames.SEED_BYTES] if flags & frames.SEEDED else b""
-        message = body[at + len(seed) :]
-        module = self._modules.get(ref)
-        if module is None:  # it did not load: the broker was told
-            return
+        if flags & frames.SEEDED:
+            seed = body[at : at + frames.SEED_BYTES]
+            at += frames.SEED_BYTES
+        message = body[at:]
         if module.reads_clock:
             self._clock_ahead_us = now_us - time.time_ns() // 1_000
         if (held := self._holdings.get(program)) is None:
             held = self._holdings[program] = _Held()
         held.calls += 1
-        host = RemoteHost(
-            number, self._limits_of(limits_packed), held, self._outbox.send, message_bytes=len(message)
-        )  # fmt: skip
-        self._calls[number] = host
+        limits = self._limits.get(limits_packed) or self._fresh_limits(limits_packed)
+        host = self._calls[number] = RemoteHost(number, limits, held, self._outbox.send, len(message))
         call = self._run(host, module, program, message, flags, resident, seed, now_us)
         if module.posts:
             self.in_tasks += 1
@@ -136,12 +136,11 @@ class Worker:
             host.strand = strand = Strand(call, self.strands)
             strand.go()
 
-    def _limits_of(self, packed: bytes) -> Limits:
-        if (limits := self._limits.get(packed)) is None:
-            if len(self._limits) >= LIMITS_KEPT:
-                self._limits.clear()
-            limits = Limits(**dict(zip(frames.LIMIT_NAMES, frames.LIMITS.unpack(packed), strict=True)))
-            self._limits[packed] = limits
+    def _fresh_limits(self, packed: bytes) -> Limits:
+        if len(self._limits) >= LIMITS_KEPT:
+            self._limits.clear()
+        limits = Limits(**dict(zip(frames.LIMIT_NAMES, frames.LIMITS.unpack(packed), strict=True)))
+        self._limits[packed] = limits
         return limits
 
     def _module(self, number: int, body: bytes) -> None:
@@ -156,16 +155,16 @@ class Worker:
             return
         del self._arriving[number]
         try:
-            self._modules[number] = self._made(of, bytes(arrived))
+            self._modules[number] = self._made(of, arrived)
         except ArtifactRefused as error:
             self._outbox.send(frames.UNLOADABLE, number, error.message.encode()[: frames.TEXT_BYTES])
 
-    def _made(self, of: ModuleFacts | int, arrived: bytes) -> Module:
+    def _made(self, of: ModuleFacts | int, arrived: bytearray) -> Module:
         if not isinstance(of, int):
             return self._pool.load(arrived, of)
         if (engine := self._modules.get(of)) is None:
             raise ArtifactRefused("the module that the script runs on did not load", code="internal")
-        return scripted(engine, arrived)
+        return scripted(engine, bytes(arrived))
 
     def _unload(self, number: int, body: bytes) -> None:
         self._arriving.pop(number, None)
@@ -222,11 +221,8 @@ class Worker:
         self, host: RemoteHost, module: Module, program: str, message: bytes, flags: int, resident: Resident | None,
         seed: bytes, at_us: int,
     ) -> None:  # fmt: skip
-        fiber = kept = self._kept.take(program, resident)
-        if fiber is None:
-            if len(self._calls) + len(self._kept) > self._pool.slots:
-                self._kept.drop_oldest()
-            fiber = self._idle_fibers.pop() if self._idle_fibers else _MarkedFiber(self._board)
+        kept = None if resident is None else self._kept.take(program, resident)
+        fiber = kept or self._place()
         fiber.number = host.number
         sandbox = Sandbox(
             fiber, module, host.limits, host, host.usage, self._ticker, self.turns.of(program), None,
@@ -252,6 +248,14 @@ class Worker:
             else:
                 self._close(fiber)
         self._over(host, program, ending, rest)
+
+    def _place(self) -> _MarkedFiber:
+        """For a fresh sandbox: one that another call left, or one more as long as there are slots."""
+        if self._idle_fibers:
+            return self._idle_fibers.pop()
+        if len(self._calls) + len(self._kept) > self._pool.slots and self._kept.drop_oldest():
+            return self._idle_fibers.pop()
+        return _MarkedFiber(self._board)
 
     def _over(self, host: RemoteHost, program: str, ending: Ending, rest: bytes) -> None:
         del self._calls[host.number]

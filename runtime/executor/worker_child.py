@@ -24,6 +24,7 @@ import trio
 from runtime.errors import StartupError
 from runtime.executor.frames import TEXT_BYTES, Order
 from runtime.limits import KIB
+from runtime.reactor import Reactor
 
 _START: Final = "import sys; sys.path += sys.argv[1:-3]; from runtime.executor.worker_process import main; main()"
 _NEEDED: Final = ("runtime", "host_api", "wasmtime", "trio", "msgspec", "attr", "outcome", "sniffio",
@@ -108,6 +109,15 @@ class WorkerChild:
         """How long it has waited for a processor that others had, in all."""
         return self._proc("schedstat", 1) / 1e9
 
+    @property
+    def is_stopped(self) -> bool:
+        """By a signal or a debugger; it does not run until somebody lets it."""
+        try:
+            stat = Path(f"/proc/{self.pid}/stat").read_bytes()
+        except OSError:
+            return False
+        return stat.rpartition(b") ")[2][:1] in (b"T", b"t")
+
     def _proc(self, name: str, field: int) -> int:
         try:
             return int(Path(f"/proc/{self.pid}/{name}").read_bytes().split()[field])
@@ -142,6 +152,12 @@ class WorkerChild:
         return not self.killed and -(self._process.returncode or 0) in outside
 
     @property
+    def broke_out(self) -> bool:
+        """It asked the kernel for what its jail forbids: whoever did that can write on the board too, and would not
+        leave their own mark there."""
+        return -(self._process.returncode or 0) == signal.SIGSYS
+
+    @property
     def told(self) -> str:
         """The end of what it wrote to standard error, printable."""
         return ascii(self._told[-TEXT_BYTES:].decode("latin-1"))[1:-1]
@@ -166,7 +182,7 @@ class WorkerChild:
 
     def close(self) -> None:
         """After `ended`: its descriptors."""
-        trio.lowlevel.notify_closing(self.link)
+        Reactor.of_this_run().closing(self.link)
         trio.lowlevel.notify_closing(self._stderr)
         self.link.close()
         self._stderr.close()

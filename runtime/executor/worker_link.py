@@ -20,6 +20,7 @@ from runtime.executor.flight import Flight
 from runtime.executor.frames import Violation
 from runtime.executor.held_modules import HeldModules
 from runtime.executor.job import Outcome
+from runtime.executor.kept_book import KeptBook
 from runtime.executor.meter import Meter
 from runtime.executor.outbox import Outbox
 from runtime.limits import KIB, MIB, Limits
@@ -59,6 +60,7 @@ class WorkerLink:
         self.flights: dict[int, Flight] = {}
         self.programs: dict[str, int] = {}
         """Programs with calls in flight here, and how many."""
+        self.kept = KeptBook(slots, self._tell_forget)
         self.beat_answered = 0
         self.gone = False
         self._nursery, self._now_us, self._new_id, self._ended = nursery, now_us, new_id, ended
@@ -85,6 +87,7 @@ class WorkerLink:
         self._number = number = self._free_number()
         job = flight.job
         flight.link, flight.number = self, number
+        self.kept.begins(job, len(self.flights))
         self.flights[number] = flight
         self.programs[job.program] = self.programs.get(job.program, 0) + 1
         flight.loaded = loaded = self._modules.take(job.module)
@@ -120,6 +123,10 @@ class WorkerLink:
 
     def forget(self, program: str, user: str) -> None:
         """Its resident sandbox for that user is dropped, if it has one."""
+        self.kept.forgotten(program, user)
+        self._tell_forget(program, user)
+
+    def _tell_forget(self, program: str, user: str) -> None:
         self.outbox.send(frames.FORGET, 0, frames.resident_name(program, user))
 
     def cut(self, flight: Flight) -> None:
@@ -151,6 +158,7 @@ class WorkerLink:
         """The worker is gone, and its calls with it."""
         self.gone = True
         self._modules.lose()
+        self.kept.clear()
         outcome = Outcome(ending=Ending.WORKER_LOST, detail=f"the worker that ran the call is gone: {why}")
         for flight in tuple(self.flights.values()):
             self._end(flight, outcome)
@@ -220,6 +228,8 @@ class WorkerLink:
             incident = self._new_id()
             _log.error("sandbox failed", incident=incident, app_id=flight.job.program, told=outcome.detail)
             outcome = internal(incident)
+        if outcome.ending is Ending.COMPLETED:
+            self.kept.stays(flight.job)
         self._end(flight, outcome)
 
     async def _serve(self, flight: Flight, serial: int, answered: Awaitable[bytes | None]) -> None:
@@ -292,7 +302,7 @@ class WorkerLink:
         if found is None or found.held is not None:
             raise Violation("UNLOADABLE for a module that it has not")
         incident = self._new_id()
-        _log.error("a module does not load", incident=incident, sha256=found.module.facts.sha256)
+        _log.error("a module does not load", incident=incident, sha256=found.facts.sha256)
         self._modules.forget(found)  # first: whoever has the place of a call that ends gets the module anew
         for flight in [flight for flight in self.flights.values() if flight.loaded is found]:
             self._end(flight, internal(incident))

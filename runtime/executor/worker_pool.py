@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from hashlib import sha256
 from typing import Final
 
 import outcome
@@ -29,7 +30,7 @@ from runtime.log import logger
 from runtime.receipt import Usage
 from runtime.sandbox.abi import HOSTEL
 from runtime.sandbox.checks import ModuleFacts
-from runtime.sandbox.sandbox import over_deadline
+from runtime.sandbox.over_limits import over_deadline
 from runtime.worker_settings import WorkerSettings
 
 BUSY_MS: Final = 100
@@ -153,11 +154,13 @@ class WorkerExecutor:
     # ---- calls -------------------------------------------------------------------------------------------------------
     def load(self, artifact: bytes, facts: ModuleFacts) -> WorkerModule:
         """Kept here as bytes; whether it loads is found out by the first worker that gets it."""
-        return WorkerModule(artifact=artifact, facts=facts, posts=(HOSTEL, "post") in facts.imports)
+        posts, key = (HOSTEL, "post") in facts.imports, (facts.sha256, facts.metered)
+        return WorkerModule(artifact=artifact, facts=facts, posts=posts, key=key)
 
     def scripted(self, module: WorkerModule, image: bytes) -> WorkerModule:
         """See `Executor.scripted`."""
-        return WorkerModule(artifact=image, facts=module.facts, posts=module.posts, engine=module)
+        key = module.key, sha256(image).digest()
+        return WorkerModule(artifact=image, facts=module.facts, posts=module.posts, engine=module, key=key)
 
     @trio.lowlevel.enable_ki_protection
     async def run(self, job: Job, host: CallHost, usage: Usage) -> Outcome:
@@ -206,13 +209,18 @@ class WorkerExecutor:
             return self._can_staff()
         return group.has_room()
 
+    @property
+    def is_able(self) -> bool:
+        """See `Executor.is_able`. Where no worker runs, one is started with the first call."""
+        return not self._stations or any(station.is_able for station in self._stations.values())
+
     def status(self) -> ExecutorStatus:
         ready = [station.ready for station in self._stations.values() if station.ready is not None]
         links = [link for group in self._groups.values() for link in group.links.values()]
         return ExecutorStatus(
             placement="worker", sandbox_level=min((each.level for each in ready), key=_rank, default="none"),
             ticker=ready[0].ticker if ready else "", slots=self._settings.slots * len(links),
-            sandboxes=sum(len(link.flights) for link in links),
+            sandboxes=sum(len(link.flights) + len(link.kept) for link in links),
             workers=tuple(station.figures() for station in self._stations.values()),
         )  # fmt: skip
 

@@ -45,6 +45,9 @@ GARBAGE: Final = 20_000
 PASS_NS: Final = 4_000_000
 """How long frames are taken before the socket is looked at again."""
 GATHER_NS: Final = 1_000_000
+WARM_SLOTS: Final = 16
+"""A jail has no memory to map data from, so a slot is as good for any module: one that was used is used again, and the
+memory of a thousand is not taken because a thousand programs were called once."""
 
 
 # ---- the process -----------------------------------------------------------------------------------------------------
@@ -74,7 +77,10 @@ def _end(why: str) -> None:
 
 
 async def _serve(link: socket.socket, board: memoryview, order: Order) -> None:
-    pool = Pool(slots=order.slots, keep_resident_bytes=order.keep_resident_bytes, metered=order.metered)
+    pool = Pool(
+        slots=order.slots, keep_resident_bytes=order.keep_resident_bytes, metered=order.metered,
+        warm_slots=WARM_SLOTS if order.jailed else None,
+    )  # fmt: skip
     ticker = open_ticker(pool.engine, order.ticker)
     prove(pool, ticker)
     trio.lowlevel.add_instrument(ticker)

@@ -169,5 +169,5 @@ def decode(kind: Kind, line: bytes) -> Any:
     """A PastCall or LogLine; None for what is no entry: the torn end of a segment, or what a disk made of one."""
     try:
         return _DECODERS[kind].decode(line)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None

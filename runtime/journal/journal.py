@@ -3,11 +3,12 @@
 What lives here: what happens when. An entry is encoded where it happens and put into a buffer; a thread writes the
 buffer ten times a second at most, never while nothing comes. It is no ledger: a crash loses a tenth of a second of it,
 a full disk what comes meanwhile, counted and told once, and no call ever waits for it. Entries are entries.py's,
-files segments.py's.
+files segments.py's, and which file a line goes to shelves.py's.
 """
 
 from __future__ import annotations
 
+import heapq
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -19,7 +20,7 @@ import trio
 from host_api.errors import ApiError, ErrorCode
 from runtime.errors import UsageError
 from runtime.journal.entries import Encoder, Kind, LogLine, PastCall, Query, decode, field
-from runtime.journal.segments import BLOCK_BYTES, Segments
+from runtime.journal.shelves import Shelves
 from runtime.journal.tail import Tail
 from runtime.log import logger
 from runtime.receipt import Receipt
@@ -35,6 +36,8 @@ KEY_PURPOSE: Final = "journal"
 FLUSH_S: Final = 0.1
 BUFFER_BYTES_MOST: Final = 8 << 20
 """Of one kind; what comes while so much waits for the disk is dropped, and counted."""
+BUFFER_SHARE: Final = 4
+"""One program has one part in so many of it."""
 PRUNE_S: Final = 600.0
 READ_MOST: Final = 10_000
 """Entries one question may be answered with."""
@@ -47,10 +50,19 @@ _DAY_US: Final = 24 * 3600 * 1_000_000
 class _Buffer:
     """One kind: what waits to be written, and its files."""
 
-    def __init__(self, segments: Segments) -> None:
-        self.segments = segments
+    def __init__(self, shelves: Shelves) -> None:
+        self.shelves = shelves
         self.lines: list[bytes] = []
+        self.programs: list[str] = []
+        """Whose each line is."""
+        self.bytes_of: dict[str, int] = {}
+        """Program → bytes of it that wait."""
         self.bytes = self.taken = self.dropped = 0
+
+    def take(self) -> tuple[list[bytes], list[str]]:
+        lines, programs = self.lines, self.programs
+        self.lines, self.programs, self.bytes_of, self.bytes = [], [], {}, 0
+        return lines, programs
 
 
 class Journal:
@@ -66,7 +78,8 @@ class Journal:
         self._encoder = Encoder(key)
         bounds = settings or JournalSettings()
         self._buffers: Mapping[Kind, _Buffer] = {
-            kind: _Buffer(Segments(folder, kind, **_bounds(bounds, kind))) for kind in ("receipts", "logs")
+            kind: _Buffer(Shelves(folder, kind, by_program=kind == "logs", **_bounds(bounds, kind)))
+            for kind in ("receipts", "logs")
         }
         self._receipts, self._lines = self._buffers["receipts"], self._buffers["logs"]
         self.writes = settings is not None
@@ -80,7 +93,7 @@ class Journal:
     def receipt(self, receipt: Receipt, session: CallSession) -> None:
         """A call ended. About 2 µs."""
         entry = self._encoder.receipt(self._now_us(), receipt, session)
-        self._put(self._receipts, entry)
+        self._put(self._receipts, entry, session.app_id)
         for tail in self._tails:
             if tail.kind == "receipts" and tail.query.wants_call(session):
                 tail.offer(entry)
@@ -88,17 +101,21 @@ class Journal:
     def line(self, session: CallSession, level: str, text: str) -> None:
         """A program logged a line: a `LogSink`."""
         line = self._encoder.line(self._now_us(), session, level, text)
-        self._put(self._lines, line)
+        self._put(self._lines, line, session.app_id)
         for tail in self._tails:
             if tail.kind == "logs" and tail.query.wants_call(session) and tail.query.wants_level(level):
                 tail.offer(line)
 
-    def _put(self, buffer: _Buffer, line: bytes) -> None:
-        if buffer.bytes + len(line) > BUFFER_BYTES_MOST:
+    def _put(self, buffer: _Buffer, line: bytes, program: str) -> None:
+        size = len(line)
+        of_program = buffer.bytes_of.get(program, 0) + size
+        if buffer.bytes + size > BUFFER_BYTES_MOST or of_program > BUFFER_BYTES_MOST // BUFFER_SHARE:
             buffer.dropped += 1
             return
         buffer.lines.append(line)
-        buffer.bytes += len(line)
+        buffer.programs.append(program)
+        buffer.bytes_of[program] = of_program
+        buffer.bytes += size
         buffer.taken += 1
         if not self._wake.is_set():
             self._wake.set()
@@ -113,7 +130,7 @@ class Journal:
     def set_bounds(self, settings: JournalSettings) -> None:
         """Other bounds, from the next write on."""
         for kind, buffer in self._buffers.items():
-            buffer.segments.set_bounds(**_bounds(settings, kind))
+            buffer.shelves.set_bounds(**_bounds(settings, kind))
 
     # ---- to the disk -------------------------------------------------------------------------------------------------
     async def run(self) -> None:
@@ -130,11 +147,10 @@ class Journal:
         if not self.writes:
             return  # how long anything is kept is for the host that writes to say
         for kind, buffer in self._buffers.items():
-            lines, buffer.lines = buffer.lines, []
-            buffer.bytes = 0
+            lines, programs = buffer.take()
             with trio.CancelScope(shield=True):
                 lost, reason = await trio.to_thread.run_sync(
-                    _write, self._folder, buffer.segments, lines, self._now_us(), limiter=self._files
+                    _write, self._folder, buffer.shelves, lines, programs, self._now_us(), limiter=self._files
                 )
             buffer.dropped += lost
             if reason and not self._failing:
@@ -150,7 +166,7 @@ class Journal:
         """After `run` was cancelled and the last call ended: writes what is left."""
         await self.flush()
         for buffer in self._buffers.values():
-            buffer.segments.close()
+            buffer.shelves.close()
 
     # ---- erasing -----------------------------------------------------------------------------------------------------
     async def forget_user(self, user: str) -> int:
@@ -167,7 +183,7 @@ class Journal:
         gone = 0
         for buffer in self._buffers.values():
             try:
-                gone += await trio.to_thread.run_sync(buffer.segments.rewrite, unwanted, limiter=self._files)
+                gone += await trio.to_thread.run_sync(buffer.shelves.rewrite, unwanted, limiter=self._files)
             except OSError as error:
                 why = f"the journal's files could not be written anew ({error.strerror}); nothing else was erased"
                 raise ApiError(ErrorCode.BUSY, f"{why}; try again", retry_after_ms=_RETRY_MS) from error
@@ -184,9 +200,9 @@ class Journal:
 
     async def _read(self, kind: Kind, query: Query, at_most: int) -> list[Any]:
         await self.flush()
-        segments = self._buffers[kind].segments
+        shelves = self._buffers[kind].shelves
         return await trio.to_thread.run_sync(
-            _read, kind, segments, query, min(at_most, READ_MOST), limiter=self._readers
+            _read, kind, shelves, query, min(at_most, READ_MOST), limiter=self._readers
         )
 
     @asynccontextmanager
@@ -212,43 +228,51 @@ def _bounds(settings: JournalSettings, kind: Kind) -> dict[str, int]:
 
 
 # ---- in a thread -----------------------------------------------------------------------------------------------------
-def _write(folder: Path, segments: Segments, lines: list[bytes], now_us: int) -> tuple[int, str]:
+def _write(folder: Path, shelves: Shelves, lines: list[bytes], programs: list[str], now_us: int) -> tuple[int, str]:
     """How many were lost, and why."""
-    at = 0
+    left = len(lines)
     try:
         if not lines:
-            segments.prune(now_us)
+            shelves.prune(now_us)
             return 0, ""
         folder.mkdir(mode=0o700, exist_ok=True)
-        for start, end in _blocks(lines):
-            at = start
-            segments.append(b"".join(lines[start:end]), now_us)
+        for shelf, of_it in shelves.sorted_out(lines, programs, now_us):
+            for start, end in _blocks(of_it, shelf.block_bytes):
+                shelf.append(b"".join(of_it[start:end]), now_us)
+                left -= end - start
     except OSError as error:
-        return len(lines) - at, error.strerror or type(error).__name__
+        return left, error.strerror or type(error).__name__
     return 0, ""
 
 
-def _blocks(lines: list[bytes]) -> Iterator[tuple[int, int]]:
-    """Ranges of lines that are a block together at most, or one line."""
+def _blocks(lines: list[bytes], most: int) -> Iterator[tuple[int, int]]:
+    """Ranges of lines that have so many bytes together at most, or are one line."""
     start = size = 0
     for at, line in enumerate(lines):
-        if size + len(line) > BLOCK_BYTES and at > start:
+        if size + len(line) > most and at > start:
             yield start, at
             start, size = at, 0
         size += len(line)
     yield start, len(lines)
 
 
-def _read(kind: Kind, segments: Segments, query: Query, at_most: int) -> list[Any]:
+def _read(kind: Kind, shelves: Shelves, query: Query, at_most: int) -> list[Any]:
     found: deque[Any] = deque()
     size = 0
-    for lines in segments.newest_first(query.needle(), query.since_us):
+    asked = shelves.newest_first(query.needle(), query.since_us, query.app_id)
+    newest_first = heapq.merge(*(_entries(kind, files, query) for files in asked), key=lambda told: -told[0].at_us)
+    for entry, length in newest_first:
+        size += length
+        if len(found) >= at_most or size > READ_BYTES_MOST:
+            break
+        found.appendleft(entry)
+    return list(found)
+
+
+def _entries(kind: Kind, files: Iterator[list[bytes]], query: Query) -> Iterator[tuple[Any, int]]:
+    """What is asked for of one shelf, newest first, and how long each line is."""
+    for lines in files:
         for line in reversed(lines):
             entry = decode(kind, line)
-            if entry is None or not query.wants(entry):
-                continue
-            size += len(line)
-            if len(found) >= at_most or size > READ_BYTES_MOST:
-                return list(found)
-            found.appendleft(entry)
-    return list(found)
+            if entry is not None and query.wants(entry):
+                yield entry, len(line)

@@ -42,6 +42,16 @@ class Segments:
         """From the next `append` or `prune` on."""
         self._bytes_max, self._age_us = bytes_max, age_us
 
+    @property
+    def block_bytes(self) -> int:
+        """Not more than this is appended at once, but for one line."""
+        return min(BLOCK_BYTES, self._bytes_max // SEGMENTS)
+
+    @property
+    def first_us(self) -> int:
+        """When the file that is being filled began; 0 before the first."""
+        return self._first_us
+
     def files(self) -> list[tuple[int, Path]]:
         """(time of the first line in µs, file), oldest first."""
         found = []

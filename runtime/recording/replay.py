@@ -99,7 +99,7 @@ class PlayedFiber(Fiber):
 
     def _answer(self) -> None:
         number, at = self.asked, self.played
-        name, arguments = NAMES[number], LAYOUTS[number].unpack(self.arguments)
+        name, arguments = NAMES[number], self.arguments(LAYOUTS[number])
         if at == len(self._events):
             raise self._differs(name, "no more", self._asks(name, arguments))
         event = self._events[at]

@@ -96,7 +96,7 @@ class TapedFiber(Fiber):
     def _note(self, answer: int | None) -> None:
         number = self.asked
         event = Event(
-            name=NAMES[number], arguments=LAYOUTS[number].unpack(self.arguments), read=tuple(self._read),
+            name=NAMES[number], arguments=self.arguments(LAYOUTS[number]), read=tuple(self._read),
             written=tuple(self._written), answer=answer, fuel_left=self.fuel_left(),
         )  # fmt: skip
         self._read, self._written = [], []

@@ -15,6 +15,7 @@ from typing import Final, Protocol
 
 from runtime.errors import StartupError
 
+_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FULL: Final = 0.9
 """How full a folder is after making room; the rest is room until it has to look again."""
 
@@ -77,15 +78,16 @@ class FolderShelf:
 
     def read(self, name: str) -> bytes | None:
         try:
-            descriptor = os.open(self._folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            descriptor = os.open(f"{self._folder}/{name}", _READ)
         except FileNotFoundError:
             return None
         except OSError:  # a link, no descriptor left: no record
             return b""
         try:
-            if os.fstat(descriptor).st_size > self._record_max:
+            size = os.fstat(descriptor).st_size
+            if size > self._record_max:
                 return b""
-            record = _read(descriptor, self._record_max)
+            record = os.read(descriptor, size)  # one that is written meanwhile has another name
             os.utime(descriptor)
         except OSError:  # a folder, a failing disk
             return b""
@@ -134,12 +136,3 @@ def make_private(folder: Path) -> None:
     for each in reversed((folder, *folder.parents)):
         if not each.exists():
             each.mkdir(mode=0o700, exist_ok=True)
-
-
-def _read(descriptor: int, most: int) -> bytes:
-    """The whole file, which may have grown since it was looked at: at most `most` bytes and one."""
-    size = min(os.fstat(descriptor).st_size, most) + 1
-    record = os.read(descriptor, size)
-    while piece := os.read(descriptor, size - len(record)):
-        record += piece
-    return record

@@ -4,15 +4,17 @@ What lives here: the authenticated record of one module and engine, the key it i
 which stay in memory: a refused bundle leaves nothing on the disk. Where records lie is artifact_shelves.py. An
 artifact is native code that the host will trust: it is read whole, its tag is checked over the very bytes that are
 handed out, and whatever is not exactly what this host wrote for this module and this engine is a miss and is
-removed. Nothing is ever mapped from a file. All calls are synchronous; a get takes 0.06 ms for 15 KB, 6 to 9 ms for
-3 MB (half of it the tag).
+removed. Nothing is ever mapped from a file. All calls are synchronous.
+
+The tag is AES-GCM's over no plain text: the processor does it at memory speed, where a keyed hash took as long as all
+the rest of a get. It needs a number used once for each record under a key: one drawn anew for every record, under a key
+of the record's own name.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import hmac
 import os
 import re
 import secrets
@@ -25,6 +27,8 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from runtime.errors import ModuleError, StartupError, UsageError
 from runtime.limits import KIB, MIB
@@ -33,10 +37,14 @@ from runtime.sandbox.checks import ModuleFacts
 
 KEY_BYTES: Final = 32
 FACTS_MOST: Final = 64 * KIB
-_MAGIC: Final = b"hostelA1"
-_HEAD: Final = struct.Struct(">8s32sIQ")
-"""Magic, tag, length of the JSON, length of the artifact."""
-_TAG_BYTES: Final = 32
+_MAGIC: Final = b"hostelA2"
+_HEAD: Final = struct.Struct(">8s12s16s")
+"""Magic, number used once, tag of all that follows."""
+_LENGTHS: Final = struct.Struct(">IQ")
+"""Of the JSON and of the artifact, which follow."""
+_BEGIN: Final = _HEAD.size + _LENGTHS.size
+_NONCE_BYTES: Final = 12
+_decode_facts: Final = msgspec.json.Decoder(ModuleFacts).decode
 _VERDICTS_MOST: Final = 4_096
 _METERED: Final = "-fuel"
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -69,7 +77,7 @@ class ArtifactCache:
         if isinstance(key, bytes) and len(key) != KEY_BYTES:
             raise UsageError(f"an artifact key has {KEY_BYTES} bytes, this one has {len(key)}")
         self._verdicts: OrderedDict[str, tuple[ModuleError, Hashable]] = OrderedDict()
-        record_max = _HEAD.size + FACTS_MOST + artifact_bytes_max
+        record_max = _BEGIN + FACTS_MOST + artifact_bytes_max
         self._bytes_max, self._artifact_bytes_max = bytes_max, artifact_bytes_max
         self._key = key
         self._fingerprint = fingerprint
@@ -83,7 +91,7 @@ class ArtifactCache:
         if found is None:
             return None
         try:
-            facts = msgspec.json.decode(found[0], type=ModuleFacts)
+            facts = _decode_facts(found[0])
         except msgspec.MsgspecError:  # of another release of this host: the tag holds, the fields do not
             self._shelf.remove(name)
             return None
@@ -116,36 +124,36 @@ class ArtifactCache:
             raise UsageError(f"not a SHA-256 in hex: {ascii(module_sha256)[:80]}")
         return f"{module_sha256}-{self._fingerprint}{_METERED if metered else ''}"
 
-    def _tag(self, name: str, *parts: bytes | memoryview) -> bytes:
+    def _sealing(self, name: str) -> AESGCM:
         if isinstance(self._key, Path):
             make_private(self._key.parent)
             self._key = load_or_create_key(self._key)
-        tag = hashlib.blake2b(key=self._key, digest_size=_TAG_BYTES, person=b"hostel artifact")
-        tag.update(hashlib.sha256(name.encode()).digest())
-        for part in parts:
-            tag.update(part)
-        return tag.digest()
+        return AESGCM(
+            hashlib.blake2b(name.encode(), key=self._key, digest_size=KEY_BYTES, person=b"hostel artifact").digest()
+        )
 
     def _seal(self, name: str, told: bytes, artifact: bytes) -> None:
-        size = _HEAD.size + len(told) + len(artifact)
+        size = _BEGIN + len(told) + len(artifact)
         if len(told) > FACTS_MOST or len(artifact) > self._artifact_bytes_max or size > self._bytes_max:
             return
-        untagged = _HEAD.pack(_MAGIC, bytes(_TAG_BYTES), len(told), len(artifact))
-        tag = self._tag(name, untagged, told, artifact)
-        self._shelf.write(name, _HEAD.pack(_MAGIC, tag, len(told), len(artifact)) + told + artifact)
+        body = _LENGTHS.pack(len(told), len(artifact)) + told + artifact
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        tag = self._sealing(name).encrypt(nonce, b"", body)
+        self._shelf.write(name, _HEAD.pack(_MAGIC, nonce, tag) + body)
 
     def _open(self, name: str) -> tuple[bytes, bytes] | None:
         """JSON and artifact of an authentic record; anything else is removed."""
         record = self._shelf.read(name)
         if record is None:
             return None
-        if len(record) >= _HEAD.size:
-            magic, tag, told_bytes, artifact_bytes = _HEAD.unpack_from(record)
-            end = _HEAD.size + told_bytes
+        if len(record) >= _BEGIN:
+            magic, nonce, tag = _HEAD.unpack_from(record)
+            told_bytes, artifact_bytes = _LENGTHS.unpack_from(record, _HEAD.size)
+            end = _BEGIN + told_bytes
             if magic == _MAGIC and end + artifact_bytes == len(record):
-                untagged = _HEAD.pack(_MAGIC, bytes(_TAG_BYTES), told_bytes, artifact_bytes)
-                if hmac.compare_digest(tag, self._tag(name, untagged, memoryview(record)[_HEAD.size :])):
-                    return record[_HEAD.size : end], record[end:]
+                with contextlib.suppress(InvalidTag):
+                    self._sealing(name).decrypt(nonce, tag, memoryview(record)[_HEAD.size :])
+                    return record[_BEGIN:end], record[end:]
         self._shelf.remove(name)
         return None
 

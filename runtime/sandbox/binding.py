@@ -45,8 +45,7 @@ SIGNATURES = {
     # counting instructions, in an engine that does: what is given, and what is left. Never an error there
     "wasmtime_context_set_fuel": "wasmtime_context* size_t -> wasmtime_error*",
     "wasmtime_context_get_fuel": "wasmtime_context* size_t* -> wasmtime_error*",
-    # which fiber a host call belongs to: from the store's own data, so two threads may poll two fibers
-    "wasmtime_context_get_data": "wasmtime_context* -> void*",
+    # which fiber a host call belongs to: by its store's context, so two threads may poll two fibers
     "wasmtime_caller_context": "wasmtime_caller* -> wasmtime_context*",
     # what runs guest code, as futures that are polled
     "wasmtime_instance_pre_instantiate_async": (
@@ -72,6 +71,8 @@ SIGNATURES = {
     "wasmtime_error_message": "wasmtime_error* wasm_byte_vec_t* -> void",
     "wasmtime_error_delete": "wasmtime_error* -> void",
     "wasm_byte_vec_delete": "wasm_byte_vec_t* -> void",
+    # a module from native code of our own making; the bytes are copied
+    "wasmtime_module_deserialize": "wasm_engine_t* u8* size_t wasmtime_module** -> wasmtime_error*",
     # set up, once an engine
     "wasmtime_linker_define_async_func": (
         "wasmtime_linker* char* size_t char* size_t wasm_functype_t* fn void* fn -> wasmtime_error*"
@@ -174,7 +175,6 @@ yield_at_deadline = _c("wasmtime_context_epoch_deadline_async_yield_and_update")
 increment_epoch = _c("wasmtime_engine_increment_epoch")
 set_fuel = _c("wasmtime_context_set_fuel")
 get_fuel = _c("wasmtime_context_get_fuel")
-context_data = _c("wasmtime_context_get_data")
 caller_context = _c("wasmtime_caller_context")
 instantiate_async = _c("wasmtime_instance_pre_instantiate_async")
 call_async = _c("wasmtime_func_call_async")
@@ -185,10 +185,11 @@ export_get = _c("wasmtime_instance_export_get")
 memory_data = _c("wasmtime_memory_data")
 memory_size = _c("wasmtime_memory_data_size")
 memory_grow = _c("wasmtime_memory_grow")
+_deserialize = _c("wasmtime_module_deserialize")
 
-memmove = _LIBC["memmove"]
-"""Not ctypes.memmove: that one drops the GIL."""
-memmove.restype, memmove.argtypes = c_void_p, [c_void_p, c_void_p, c_size_t]
+SPACE = memoryview((ctypes.c_char * (1 << 48)).from_address(0)).cast("B")
+"""The address space of this process: a slice of it costs a fifth of a call of memmove through ctypes, and holds the GIL
+as well. Who reads or writes it has checked the range."""
 
 madvise = _LIBC["madvise"]
 madvise.restype, madvise.argtypes = ctypes.c_int, [c_void_p, c_size_t, ctypes.c_int]
@@ -196,8 +197,8 @@ madvise.restype, madvise.argtypes = ctypes.c_int, [c_void_p, c_size_t, ctypes.c_
 # ---- one buffer a fiber holds every C struct of a call ---------------------------------------------------------------
 VAL, VALUE_AT = 32, 8
 EXTERN, ITEM_AT = 32, 8
-INSTANCE, TRAP, ERROR, MEMORY, ITEM, PARAMS, RESULT, FLAG, CONTINUATION, FUEL, BUFFER = accumulate(
-    (0, 16, 8, 8, EXTERN, EXTERN, 2 * VAL, VAL, 8, 24, 8)
+INSTANCE, TRAP, ERROR, MEMORY, ITEM, PARAMS, RESULT, FLAG, FUEL, BUFFER = accumulate(
+    (0, 16, 8, 8, EXTERN, EXTERN, 2 * VAL, VAL, 8, 8)
 )
 
 STRLEN = ctypes.cast(ctypes.CDLL(None)["strlen"], c_void_p).value
@@ -211,8 +212,8 @@ come as ints. It must never raise, and must fill in the continuation: an unfille
 
 
 def address(thing: Any) -> int:
-    """Where a pointer of the package's points."""
-    at = ctypes.cast(thing, c_void_p).value
+    """Where a pointer of the package's points. Not by `ctypes.cast`, after which the pointer keeps itself alive."""
+    at = c_void_p.from_buffer(thing).value
     if not at:
         raise ValueError("null pointer")
     return at
@@ -227,6 +228,17 @@ def pooled_engine(config: wasmtime.Config, *, stack_bytes: int, **pool: int) -> 
     _c("wasmtime_pooling_allocation_strategy_set")(address(config.ptr()), settings)  # copies it
     _c("wasmtime_pooling_allocation_config_delete")(settings)
     return wasmtime.Engine(config)
+
+
+def load_module(engine_at: int, native: bytes | bytearray) -> wasmtime.Module:
+    """A module of native code, which is believed. Not `wasmtime.Module.deserialize`: that one copies it once more, and
+    makes a class for each length. Raises wasmtime.WasmtimeError: the engine does not take it."""
+    module = ctypes.POINTER(_ffi.wasmtime_module_t)()
+    begin = ctypes.c_char.from_buffer(native) if native and isinstance(native, bytearray) else None
+    at = bytes(native) if begin is None else ctypes.addressof(begin)
+    if failed := _deserialize(engine_at, at, len(native), ctypes.addressof(module)):
+        raise wasmtime.WasmtimeError(take_error(failed))
+    return wasmtime.Module._from_ptr(module)
 
 
 def define_import(

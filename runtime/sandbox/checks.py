@@ -16,7 +16,7 @@ from runtime.sandbox import abi
 from runtime.sandbox.bodies import walk_bodies
 from runtime.sandbox.feature_profile import I32, I64
 from runtime.sandbox.outline import FUNCTION, GLOBAL, KINDS, MEMORY, FunctionType, Outline, read_outline
-from runtime.sandbox.refusals import Meter, abi_broken, shown
+from runtime.sandbox.refusals import Meter, abi_broken, over_cap, shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,9 +76,9 @@ def check_size(wasm: bytes, caps: ModuleCaps) -> None:
 
 def check_facts(facts: ModuleFacts, caps: ModuleCaps, memory_bytes: int) -> None:
     """Holds the facts of a module checked earlier against caps and a memory limit of today. Raises `ModuleError`."""
-    meter = Meter(caps)
     for cap, found in facts.measured.items():
-        meter.meet(cap, found, "module")
+        if found > (value := getattr(caps, cap)):
+            raise over_cap(cap, value, found, "module")
     _fits(facts.memory_min_pages, memory_bytes)
 
 

@@ -146,7 +146,7 @@ def judge(code: int, out: bytes, err: bytes, limits: CompileLimits) -> Compiled:
         if verdict == COMPILED and 0 < artifact_bytes <= limits.artifact_bytes:
             return Compiled(artifact=out[end:], facts=msgspec.json.decode(told, type=ModuleFacts))
         refusal = msgspec.json.decode(told, type=_Refusal)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise _internal("the compile child gave no valid answer", str(error).encode()) from None
     if verdict == OVER_LIMIT:
         raise CompileLimitExceeded(refusal.message, details=refusal.details)

@@ -23,7 +23,10 @@ from runtime.errors import Ending
 from runtime.limits import WASM_PAGE
 from runtime.sandbox import binding as b
 
-_I32 = struct.Struct("<B7xQ").pack
+_ANSWER = struct.Struct("<B7xQ").pack_into
+_PARAM_AT = tuple((b.PARAMS + number * b.VAL + b.VALUE_AT) // 8 for number in range(2))
+_TRAP, _ERROR, _RESULT, _FLAG = b.TRAP // 8, b.ERROR // 8, (b.RESULT + b.VALUE_AT) // 8, b.FLAG // 8
+"""Words of the buffer. The kinds of the parameters stay 0 there: i32."""
 
 
 class Over(Exception):
@@ -37,35 +40,34 @@ class Over(Exception):
 class Fiber:
     """A place for one call in flight."""
 
-    __slots__ = ("arguments", "asked", "at", "base", "buffer", "context", "future", "memory_at",
-                 "results", "size", "store", "words")  # fmt: skip
+    __slots__ = ("_arguments", "_continuation", "_results", "asked", "at", "base", "buffer", "context", "future",
+                 "memory_at", "size", "store", "words")  # fmt: skip
 
-    by_data: ClassVar[dict[int, Fiber]] = {}
-    """Store data (= buffer address) → fiber: how an import finds its fiber, whichever thread polls it."""
+    by_context: ClassVar[dict[int, Fiber]] = {}
+    """Context of a store that is open → fiber: how an import finds its fiber, whichever thread polls it."""
 
     def __init__(self) -> None:
         self.buffer = ctypes.create_string_buffer(b.BUFFER)
         self.at = ctypes.addressof(self.buffer)
         self.words = memoryview(self.buffer).cast("B").cast("Q")
-        self.words[b.CONTINUATION // 8] = b.STRLEN or 0
-        self.words[b.CONTINUATION // 8 + 1] = self.at + b.FLAG
-        self.store = self.future = self.context = self.results = self.base = self.size = self.memory_at = 0
-        self.asked, self.arguments = 0, b""
-        self.by_data[self.at] = self
+        self.store = self.future = self.context = self.base = self.size = self.memory_at = 0
+        self.asked = self._arguments = self._results = 0
+        self._continuation = struct.pack("<3Q", b.STRLEN or 0, self.at + b.FLAG, 0)
 
     def open(self, engine_at: int, pre_at: int, memory_bytes: int, table_elements: int, fuel: int = 0) -> None:
         """A fresh store with its limits armed, and the future that instantiates the module (and runs its `start`).
         `fuel`: what the guest may use, in an engine that counts it."""
         at, words = self.at, self.words
         self.asked = self.base = self.size = 0
-        self.store = store = b.store_new(engine_at, at, None)
+        self.store = store = b.store_new(engine_at, None, None)
         self.context = context = b.store_context(store)
+        self.by_context[context] = self
         b.store_limiter(store, memory_bytes, table_elements, 1, 1, 1)
         b.set_epoch_deadline(context, 1)
         b.yield_at_deadline(context, 1)
         if fuel:
             b.set_fuel(context, fuel)
-        words[b.TRAP // 8] = words[b.ERROR // 8] = 0
+        words[_TRAP] = words[_ERROR] = 0
         self.future = b.instantiate_async(pre_at, context, at + b.INSTANCE, at + b.TRAP, at + b.ERROR)
 
     def next_message(self, fuel: int = 0) -> None:
@@ -83,10 +85,9 @@ class Fiber:
 
     def begin(self, function: bytes, *arguments: int, results: int = 1) -> None:
         """The future that calls an exported function with i32 arguments; `results` is how many it gives."""
-        at, words, slot = self.at, self.words, b.PARAMS // 8
-        for value in arguments:
-            words[slot], words[slot + 1] = 0, value
-            slot += b.VAL // 8
+        at, words = self.at, self.words
+        for word, value in zip(_PARAM_AT, arguments, strict=False):
+            words[word] = value
         item = self._export(function, b.ITEM)
         self.future = b.call_async(
             self.context, item, at + b.PARAMS, len(arguments), at + b.RESULT, results, at + b.TRAP, at + b.ERROR
@@ -104,24 +105,30 @@ class Fiber:
         """After a poll that was done. Raises Over if the guest trapped or could not be instantiated."""
         b.future_delete(self.future)
         self.future = 0
-        if trap := self.words[b.TRAP // 8]:
-            self.words[b.TRAP // 8] = 0
+        words = self.words
+        if trap := words[_TRAP]:
+            words[_TRAP] = 0
             code = b.take_trap(trap)
             raise Over(Ending.TRAPPED, f"the guest trapped: {code}", trap=code)
-        if error := self.words[b.ERROR // 8]:
-            self.words[b.ERROR // 8] = 0
+        if error := words[_ERROR]:
+            words[_ERROR] = 0
             raise Over(Ending.INTERNAL, b.take_error(error))
 
     @property
     def result(self) -> int:
         """What the function returned, as u64; an i32 is masked by who expects one."""
-        return self.words[(b.RESULT + b.VALUE_AT) // 8]
+        return self.words[_RESULT]
 
     def answer(self, value: int) -> None:
-        """The import's i32 result; the next poll lets the guest go on. `results` stays valid while it is suspended."""
-        b.memmove(self.results, _I32(0, value & b.U32), 16)
+        """The import's i32 result; the next poll lets the guest go on. Where it goes stays valid while the guest is
+        suspended."""
+        _ANSWER(b.SPACE, self._results, 0, value & b.U32)
         self.asked = 0
-        self.words[b.FLAG // 8] = 1
+        self.words[_FLAG] = 1
+
+    def arguments(self, layout: struct.Struct) -> tuple[int, ...]:
+        """Those of the import that is asked for; valid until it is answered."""
+        return layout.unpack_from(b.SPACE, self._arguments)
 
     # ---- memory ------------------------------------------------------------------------------------------------------
     def find_memory(self, size_least: int) -> None:
@@ -155,14 +162,16 @@ class Fiber:
 
     def read(self, pointer: int, length: int) -> bytes:
         """A copy of that range. The caller bounds the length first."""
-        return ctypes.string_at(self.check(pointer, length), length)
+        at = self.check(pointer, length)
+        return b.SPACE[at : at + length].tobytes()
 
     def write(self, pointer: int, data: bytes) -> None:
-        b.memmove(self.check(pointer, len(data)), data, len(data))
+        at = self.check(pointer, len(data))
+        b.SPACE[at : at + len(data)] = data
 
     def copy_to(self, address: int, data: bytes) -> None:
         """To an address that `check` gave for at least that many bytes, while the same import is being answered."""
-        b.memmove(address, data, len(data))
+        b.SPACE[address : address + len(data)] = data
 
     def _export(self, name: bytes, into: int) -> int:
         at = self.at + into
@@ -180,19 +189,19 @@ class Fiber:
         """Drops the guest and gives its pool slot back. The future first, then the store."""
         self.drop()
         words = self.words
-        if words[b.TRAP // 8] or words[b.ERROR // 8]:
-            for word, take in ((b.TRAP // 8, b.take_trap), (b.ERROR // 8, b.take_error)):
+        if words[_TRAP] or words[_ERROR]:
+            for word, take in ((_TRAP, b.take_trap), (_ERROR, b.take_error)):
                 if pointer := words[word]:
                     words[word] = 0
                     take(pointer)
         if self.store:
+            del self.by_context[self.context]
             b.store_delete(self.store)
             self.store = 0
         self.base = self.size = 0
 
-    def forget(self) -> None:
-        """The place itself goes; only after close()."""
-        self.by_data.pop(self.at, None)
+
+_BY_CONTEXT = Fiber.by_context
 
 
 def _on_import(
@@ -200,11 +209,10 @@ def _on_import(
 ) -> None:
     """Every import: notes what was asked and suspends the guest. What it asks for is done outside, where code may
     raise."""
-    fiber = Fiber.by_data[b.context_data(b.caller_context(caller))]
-    fiber.words[b.FLAG // 8] = 0
-    b.memmove(continuation, fiber.at + b.CONTINUATION, 24)
-    fiber.asked, fiber.results = env, results
-    fiber.arguments = ctypes.string_at(arguments, count * b.VAL) if count else b""
+    fiber = _BY_CONTEXT[b.caller_context(caller)]
+    fiber.words[_FLAG] = 0
+    b.SPACE[continuation : continuation + 24] = fiber._continuation
+    fiber.asked, fiber._arguments, fiber._results = env, arguments or 0, results or 0
 
 
 on_import: Callable[..., None] = b.Import(trio.lowlevel.enable_ki_protection(_on_import))

@@ -6,10 +6,9 @@ a worker (executor/remote_host.py).
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Generator
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Any, Protocol
 
 import trio
 
@@ -25,14 +24,20 @@ class Deadline(Protocol):
         ...
 
 
-class Elsewhere(Awaitable["bytes | None"]):
+class Elsewhere:
     """A request that another process answers; awaiting it gives the response. It needs no scope of the deadline: when
-    that passes, it ends by itself, with Over."""
+    that passes, it ends by itself, with Over. A plain class to derive from: to ask whether something is one is part of
+    every host call, and of an abstract class that costs as much as the rest of the question."""
 
-    @abstractmethod
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Any, Any, bytes | None]:
+        raise NotImplementedError
+
     def accepted(self) -> Awaitable[bytes | Elsewhere | None]:
         """What `HostSide.answer` would have given here: the response if there is one at once, else itself, which is
         then to be awaited in a scope like everything else."""
+        raise NotImplementedError
 
 
 class HostSide(Protocol):

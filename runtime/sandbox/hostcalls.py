@@ -36,9 +36,9 @@ SMALL_BYTES = 1_024
 """A response up to this size is kept whatever the program holds already: it may tell of an effect, as `posted` bounds
 their number. A larger one is of something read, and can be asked for again."""
 
-_CALL = struct.Struct("<" + "8xI20x" * 4).unpack
-_TRIPLE = struct.Struct("<" + "8xI20x" * 3).unpack
-_PAIR = struct.Struct("<" + "8xI20x" * 2).unpack
+_CALL = struct.Struct("<" + "8xI20x" * 4)
+_TRIPLE = struct.Struct("<" + "8xI20x" * 3)
+_PAIR = struct.Struct("<" + "8xI20x" * 2)
 
 
 class Kept(NamedTuple):
@@ -68,14 +68,15 @@ class HostCalls:
         """call(req, req_len, res, res_cap) → length of the response."""
         sandbox = self._sandbox
         fiber, usage = sandbox.fiber, sandbox.usage
-        pointer, length, into, capacity = _CALL(fiber.arguments)
-        self._allowed()
+        pointer, length, into, capacity = fiber.arguments(_CALL)
+        if not sandbox.handling:
+            raise _not_now()
         to = fiber.check(into, capacity)
         if self._kept is not None:
             self._forget_kept()
-        usage.host_calls += 1
+        usage.host_calls = calls = usage.host_calls + 1
         limits, request = sandbox.limits, b""
-        if length > limits.request_bytes or usage.host_calls > limits.host_calls:
+        if length > limits.request_bytes or calls > limits.host_calls:
             response = self._refuse(pointer, length)
         else:
             request = fiber.read(pointer, length)
@@ -90,10 +91,11 @@ class HostCalls:
                 response = await sandbox.waiting(answered)
         if response is None:
             raise Over(Ending.PROTOCOL_VIOLATION, "a notification was sent with hostel_v1.call: use post")
-        if len(response) <= capacity:
+        size = len(response)
+        if size <= capacity:
             fiber.copy_to(to, response)
-            usage.response_bytes += len(response)
-            fiber.answer(len(response))
+            usage.response_bytes += size
+            fiber.answer(size)
         else:
             kept = self._hold(response, request)
             usage.response_bytes += len(kept.response)
@@ -101,17 +103,23 @@ class HostCalls:
 
     async def other(self, name: str) -> None:
         """post, wait or take."""
-        self._allowed()
+        if not self._sandbox.handling:
+            raise _not_now()
         match name:
             case "post":
-                await self._post(*_PAIR(self._sandbox.fiber.arguments))
+                await self._post(*self._sandbox.fiber.arguments(_PAIR))
             case "wait":
-                await self._wait(*_TRIPLE(self._sandbox.fiber.arguments))
+                await self._wait(*self._sandbox.fiber.arguments(_TRIPLE))
             case _:
-                self._take(*_PAIR(self._sandbox.fiber.arguments))
+                self._take(*self._sandbox.fiber.arguments(_PAIR))
 
-    async def run_with_posts(self, run: Callable[[], Awaitable[None]]) -> None:
-        """Runs a guest that may post. Begun requests finish within the deadline after it returned, and end with it
+    @property
+    def may_post(self) -> bool:
+        """It runs inside `run_with_posts`."""
+        return self._nursery is not None
+
+    async def run_with_posts(self, run: Callable[[], Awaitable[object]]) -> None:
+        """Runs a guest that posts. Begun requests finish within the deadline after it returned, and end with it
         if it does not return."""
         over: Over | None = None
         try:
@@ -163,7 +171,7 @@ class HostCalls:
 
     def _begin(self, awaited: Awaitable[bytes | None], head: bytes) -> None:
         if self._nursery is None:
-            raise RuntimeError("a module that posts runs inside run_with_posts")
+            raise RuntimeError("a guest that posts runs inside run_with_posts")
         responses = 0 if msgid_of(head) is None else 1
         self._begun += 1
         self._expected += responses
@@ -223,10 +231,6 @@ class HostCalls:
         self._give(self._kept, to, capacity)
 
     # ---- shared ------------------------------------------------------------------------------------------------------
-    def _allowed(self) -> None:
-        if not self._sandbox.handling:
-            raise Over(Ending.PROTOCOL_VIOLATION, "hostel_v1 was used before hostel_handle")
-
     def _ask(self, request: bytes) -> bytes | Awaitable[bytes | None] | None:
         sandbox = self._sandbox
         sandbox.usage.request_bytes += len(request)
@@ -324,6 +328,10 @@ class HostCalls:
             )  # fmt: skip
         held = len(response) if self._sandbox.host.hold(len(response)) else 0
         self._append(Kept(response, held, is_refusal=True))
+
+
+def _not_now() -> Over:
+    return Over(Ending.PROTOCOL_VIOLATION, "hostel_v1 was used before hostel_handle")
 
 
 def _no_request(error: MalformedMessage) -> Over:

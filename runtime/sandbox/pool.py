@@ -79,15 +79,19 @@ class Pool:
     stay mapped and are zeroed by hand between calls, which spares page faults. Closed by dropping it, after its ticker.
     """
 
-    def __init__(self, *, slots: int, keep_resident_bytes: int = 128 * KIB, metered: bool = False) -> None:
-        """`metered`: its engine counts fuel; only modules compiled for that are loaded into it."""
+    def __init__(
+        self, *, slots: int, keep_resident_bytes: int = 128 * KIB, metered: bool = False, warm_slots: int | None = None
+    ) -> None:
+        """`metered`: its engine counts fuel; only modules compiled for that are loaded into it. `warm_slots`: so many
+        that were used and are free stay with the module they were used for, before one is used for another; None:
+        all. It only helps where data is mapped, and each keeps memory."""
         self.slots, self.metered = slots, metered
         self._kept_bytes = keep_resident_bytes
         self.engine = binding.pooled_engine(
             engine_config(metered=metered),
             stack_bytes=STACK_BYTES + 128 * KIB,
             total_core_instances=slots, total_memories=slots, total_tables=slots, total_stacks=slots,
-            max_unused_warm_slots=slots,
+            max_unused_warm_slots=slots if warm_slots is None else warm_slots,
             max_memory_size=MEMORY_BYTES_CEILING, table_elements=TABLE_ELEMENTS_CEILING,
             linear_memory_keep_resident=keep_resident_bytes, async_stack_keep_resident=16 * KIB,
             table_keep_resident=16 * KIB,
@@ -105,13 +109,13 @@ class Pool:
         self._idle: list[Fiber] = []
         self.places = 0
 
-    def load(self, artifact: bytes, facts: Facts) -> Module:
+    def load(self, artifact: bytes | bytearray, facts: Facts) -> Module:
         """Native code of our own compiler's making, already authenticated (artifacts.py): it is mapped and trusted.
 
         Raises ArtifactRefused where wasmtime does not take it: made for a processor with other features.
         """
         try:
-            module = wasmtime.Module.deserialize(self.engine, artifact)
+            module = binding.load_module(self.engine_at, artifact)
             pre = self._linker.instantiate_pre(module)
         except wasmtime.WasmtimeError as error:
             raise ArtifactRefused(
@@ -149,8 +153,6 @@ class Pool:
         self.places -= 1
         if type(fiber) is Fiber:
             self._idle.append(fiber)
-        else:
-            fiber.forget()
 
     def cool(self, memory_at: int) -> None:
         """Gives back what the slot of a sandbox that was closed keeps mapped; `memory_at`: where its memory was. The
@@ -159,6 +161,4 @@ class Pool:
 
     def close(self) -> None:
         """No call may be in flight. The engine goes when the last module is dropped."""
-        for fiber in self._idle:
-            fiber.forget()
         self._idle.clear()

@@ -53,7 +53,6 @@ def prove(pool: Pool, ticker: Ticker) -> None:
         binding.increment_epoch(pool.engine_at)  # by hand, so that the proof's own guest ends
         thread.join(0.01)
     fiber.close()
-    fiber.forget()
     if not in_time:
         raise StartupError(
             f"a spinning guest was not stopped within {PROOF_S * 1e3:.0f} ms of CPU time by the {ticker.kind} ticker:"

@@ -31,6 +31,7 @@ from runtime.sandbox.cpu_clock import billed_ns, sleeps
 from runtime.sandbox.fiber import Fiber, Over
 from runtime.sandbox.host_side import IN_TASK, HostSide, Loop
 from runtime.sandbox.hostcalls import HostCalls
+from runtime.sandbox.over_limits import over_cpu, over_deadline, over_fuel
 from runtime.sandbox.pool import IMPORT_NUMBERS, Module
 from runtime.sandbox.script import load
 from runtime.sandbox.ticker import Ticker
@@ -40,6 +41,8 @@ T = TypeVar("T")
 
 FIRST_SLICE_NS = 1_000_000
 """CPU time after which a guest is polled off the trio thread."""
+YOUNG_NS = 400_000
+"""Half a tick. A guest that has used less since it last went on goes on after one: it struck while others ran."""
 SUSPENDED_NS = 20_000
 """Charged for each wait: what the event loop does for it at the least, where no clock could tell whose time it is."""
 QUANTUM_NS = 1_000_000
@@ -49,7 +52,7 @@ TURN_S = 0.005
 THREAD_QUANTUM_NS = 5_000_000
 """CPU time that a program gets there: about one such turn."""
 
-CALL = IMPORT_NUMBERS[abi.HOSTEL, "call"]
+CALL, POST = (IMPORT_NUMBERS[abi.HOSTEL, name] for name in ("call", "post"))
 _HOSTEL = {IMPORT_NUMBERS[abi.HOSTEL, name]: name for name in abi.HOSTEL_IMPORTS}
 _WASI = {IMPORT_NUMBERS[abi.WASI, name]: (wasi.FUNCTIONS[name], wasi.LAYOUTS[name]) for name in abi.WASI_IMPORTS}
 
@@ -93,8 +96,8 @@ class Sandbox:
     async def handle(self, message: bytes, *, notification: bool = False, kept: bool = False) -> bytes:
         """The guest's answer (b"" to a notification). Raises Over for every other ending, trio.Cancelled if
         cancelled. `kept`: the fiber's store is that of a call that completed, to be used as it is."""
-        fiber, module = self.fiber, self.module
-        if not self._share.goes_on():
+        fiber, module, share = self.fiber, self.module, self._share
+        if share.credit_ns <= 0 and not share.goes_on():
             await self._next_pass()
         self._began = billed_ns()
         if module.reads_clock:
@@ -111,10 +114,8 @@ class Sandbox:
             fiber.write(pointer, message)
             self.handling = True
             fiber.begin(b"hostel_handle", pointer, len(message))
-            if module.posts:
+            if not await self.run():
                 await self._calls.run_with_posts(self.run)
-            else:
-                await self.run()
             return self._response(fiber.result, notification)
         finally:
             self._ticker.leave()
@@ -136,7 +137,9 @@ class Sandbox:
         """What the module's script says of its loading; b"" where there is none."""
         fiber, module, limits = self.fiber, self.module, self.limits
         fiber.open(module.engine_at, module.pre_at, limits.memory_bytes, limits.table_elements, self._fuel)
-        await self.run()
+        if not self._slice():
+            await self._go_on()
+        self._finish()
         fiber.find_memory(module.memory_bytes_min)
         if module.has_initialize:
             fiber.begin(b"_initialize", results=0)
@@ -145,7 +148,7 @@ class Sandbox:
 
     def close(self) -> None:
         """Measures what is left to measure, and drops what of the call is under way. The store stays, for `Fiber.close`
-        or another message."""
+        or another message. Once, and last."""
         usage, fiber = self.usage, self.fiber
         usage.cpu_us = self._cpu_ns // 1_000
         if self._fuel:
@@ -157,6 +160,7 @@ class Sandbox:
             module.memory_bytes_min < size and size + WASM_PAGE > module.memory_bytes_max
         )
         self._calls.close()
+        del self._calls  # it knows this one too: the module would stay until the collector came by
         self._share.close()
 
     async def allocate(self, length: int) -> int:
@@ -181,42 +185,56 @@ class Sandbox:
         return self.fiber.read(pointer, length)
 
     # ---- slices ------------------------------------------------------------------------------------------------------
-    async def run(self) -> None:
-        """The fiber's current future to its end: slices, ticks, and imports answered in this very task."""
-        fiber = self.fiber
-        done = self._slice()
+    async def run(self) -> bool:
+        """The fiber's current future to its end: slices, ticks, and imports answered in this very task. False: it posts
+        for the first time, which goes on inside `run_with_posts`: what that costs is for who does, not for who may."""
+        if (self.fiber.asked or not self._slice()) and not await self._go_on():
+            return False
+        self._finish()
+        return True
+
+    async def _go_on(self) -> bool:
+        """After a slice that was not the last; as `run`."""
+        fiber, share, done = self.fiber, self._share, False
         while not done:
-            self.bill()
+            spent_ns = self.bill()
             if self._cpu_ns > self._cpu_limit_ns:
-                raise self._over_cpu()
+                raise over_cpu(self.limits, self._cpu_ns // 1_000 + self.usage.called_cpu_us)
             asked = fiber.asked
             if self._fuel and asked:
                 self._check_fuel()
             if asked == CALL:
                 await self._calls.call()
+            elif asked == POST and self.handling and not self._calls.may_post:
+                return False
             elif asked:
                 await self._import(asked)
             # Ticks are noticed in loops and function calls: a guest that asks in a straight line meets none.
-            done = self._slice() if asked and self._share.goes_on() else await self._preempted()
+            if (asked or spent_ns < YOUNG_NS) and (share.credit_ns > 0 or share.goes_on()):
+                done = self._slice()
+            else:
+                done = await self._preempted()
+        return True
+
+    def _finish(self) -> None:
+        """After the last slice of a future."""
         if self._fuel:
             self._check_fuel()
-        fiber.finish()
+        self.fiber.finish()
 
     def _check_fuel(self) -> None:
         """It was given one more than it may use: at the end of that it is over, wherever the count was looked at."""
         if not self.fiber.fuel_left():
-            used = self._fuel
-            raise Over(
-                Ending.FUEL_EXHAUSTED, f"{used} instructions are over fuel = {used - 1}",
-                limit="fuel", value=used - 1, used=used, unit="instructions",
-            )  # fmt: skip
+            raise over_fuel(self._fuel)
 
-    def bill(self) -> None:
+    def bill(self) -> int:
+        """What was used since the last bill, ns."""
         now = billed_ns()
         spent = now - self._began
         self._began = now
         self._cpu_ns += spent
         self._share.credit_ns -= spent
+        return spent
 
     def resumed(self) -> None:
         """After others ran: the guest's bill goes on from here."""
@@ -232,13 +250,6 @@ class Sandbox:
         """The guest's own clock moves on with each answer."""
         if self.module.reads_clock:
             self.resumed_us = self._now_us()
-
-    def _over_cpu(self) -> Over:
-        used = self._cpu_ns // 1_000 + self.usage.called_cpu_us
-        return Over(
-            Ending.CPU_EXCEEDED, f"{used} µs of CPU time are over cpu_us = {self.limits.cpu_us}",
-            limit="cpu_us", value=self.limits.cpu_us, used=used, unit="µs",
-        )  # fmt: skip
 
     async def _preempted(self) -> bool:
         """A tick took the guest's turn: others first, then go on; here while it is young, then in another thread."""
@@ -332,7 +343,7 @@ class Sandbox:
         if not self.fiber.base or self.loading:
             where = "while a script was loaded" if self.loading else "from the start function"
             raise Over(Ending.PROTOCOL_VIOLATION, f"an import was called {where}")
-        errno = function(self, *layout.unpack(self.fiber.arguments))
+        errno = function(self, *self.fiber.arguments(layout))
         if not isinstance(errno, int):
             await self._loop.enter()
             errno = await self.waiting(errno)
@@ -360,7 +371,8 @@ class Sandbox:
         self._suspend()
         try:
             answer = await awaited
-            if not self._share.goes_on():
+            share = self._share
+            if share.credit_ns <= 0 and not share.goes_on():
                 await self._next_pass()
             return answer
         finally:
@@ -386,10 +398,3 @@ class Sandbox:
         finally:
             self._ticker.enter()
             self.resumed()
-
-
-def over_deadline(limits: Limits) -> Over:
-    return Over(
-        Ending.DEADLINE_EXCEEDED, f"the call is over its deadline of wall_ms = {limits.wall_ms}",
-        limit="wall_ms", value=limits.wall_ms, unit="ms",
-    )  # fmt: skip

@@ -1,5 +1,1 @@
 """This host as a target of the conformance suite: cases in, results out. docs/conformance.md is the contract."""
-
-from runtime.target.play import play_lines
-
-__all__ = ["play_lines"]

@@ -1,7 +1,7 @@
-"""Cases as lines of JSON on one stream, results as lines on another; each case on a host of its own.
+"""Cases as lines of JSON on one stream, results as lines on another; each case on a host of its own in this process.
 
-What lives here: opening such a host, with the case's clock and settings, in memory or, where a case starts it anew, on
-a directory that is gone afterwards.
+What lives here: opening such a host, in memory or, where a case starts it anew, on a directory that is gone
+afterwards. What a case says of its host is world.py's.
 """
 
 from __future__ import annotations
@@ -12,27 +12,26 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 import trio
 
-from host_api.http.access import HttpAccess
-from host_api.services import Outside
-from runtime.bundle import Keyring, PublicKey, TrustedKey
-from runtime.daemon.config import of_sections
+from host_api import ledger
+from host_api.ledger import AccountKind, AccountName
 from runtime.daemon.control import serve_one
 from runtime.daemon.control.host_answers import HostAnswers
 from runtime.host import Host
 from runtime.rehearsal import Rehearsal
+from runtime.target import world
 from runtime.target.asking import Asking
 from runtime.target.steps import Stage
 from runtime.testing import VirtualClock
 
-FEATURES: Final = frozenset({"clock", "restart", "control", "releases", "store", "names", "fresh"})
-"""What this target has beyond installing, calling and answering prompts."""
-SCENES: Final = 1 << 32
+FEATURES: Final = frozenset({"clock", "restart", "control", "releases", "store", "names", "fresh", "faults"})
+"""What a target has beyond installing, calling and answering prompts."""
+IN_PROCESS: Final = FEATURES | {"payouts"}
+"""What it has besides where the host is in this process."""
 
 
 def play_lines(lines: Iterable[bytes], write: Callable[[str], object]) -> None:
@@ -43,59 +42,25 @@ def play_lines(lines: Iterable[bytes], write: Callable[[str], object]) -> None:
 
 
 async def _play(case: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    if missing := sorted({*case["needs"]} - FEATURES):
+    if missing := sorted({*case["needs"]} - IN_PROCESS):
         return {"case": case["case"], "skipped": f"this target has no {', '.join(missing)}"}
     with tempfile.TemporaryDirectory(dir=folder) as kept:
         state = Path(kept) / "state" if {"restart", "store"} & {*case["needs"]} else None
         async with _Opened(case, state, folder / "artifacts") as opened:
-            stage = Stage(await opened.again(), opened.advance, opened.again, opened.connect)
+            stage = Stage(await opened.again(), opened.advance, opened.again, opened.connect, opened.pay_out)
             steps = [await stage.do(step) for step in case["steps"]]
     return {"case": case["case"], "steps": steps}
-
-
-class _Names:
-    """A resolver that knows the names of a case; a look-up of one with null never ends."""
-
-    def __init__(self, known: Mapping[str, list[str] | None]) -> None:
-        self._known = known
-
-    async def __call__(self, host: str, *, app_id: str) -> list[str]:
-        if host not in self._known:
-            raise OSError("no such name")
-        addresses = self._known[host]
-        if addresses is None:
-            await trio.sleep_forever()
-        return addresses
-
-
-def _us(moment: str) -> int:
-    return int(datetime.fromisoformat(moment).timestamp()) * 1_000_000
-
-
-def _keyring(told: Iterable[Mapping[str, Any]]) -> Keyring:
-    return Keyring(
-        TrustedKey(
-            public_key=PublicKey.from_text(key["public_key"]), revoked=key.get("revoked", False),
-            not_before_us=_us(key["not_before"]) if "not_before" in key else None,
-            not_after_us=_us(key["not_after"]) if "not_after" in key else None,
-        )
-        for key in told
-    )  # fmt: skip
 
 
 class _Opened:
     """A host that can be opened again, and a connection to it. An asynchronous context: it closes what is open."""
 
     def __init__(self, case: Mapping[str, Any], state: Path | None, artifacts: Path) -> None:
-        settings = of_sections(case["settings"], "the case's settings").host
-        self._settings = replace(
-            settings, cache_dir=settings.cache_dir or artifacts, workers=None,
-            allow_unsigned=case["settings"].get("host", {}).get("allow_unsigned", True),
-        )  # fmt: skip
-        self._keyring = _keyring(case.get("keyring", ()))
+        self._settings = replace(world.config(case, artifacts).host, workers=None)
+        self._keyring = world.keyring(case)
         self._state = state
-        self._outside = Outside(http=HttpAccess(resolver=_Names(case["names"]))) if "names" in case else None
-        self._clock = VirtualClock(_us(case["clock"]))
+        self._outside = world.outside(case)
+        self._clock = VirtualClock(world.begins_us(case))
         self._rehearsal = Rehearsal()
         self._scene = 0
         self._stack = AsyncExitStack()
@@ -133,6 +98,15 @@ class _Opened:
         here, there = socket.socketpair()
         self._nursery.start_soon(serve_one, HostAnswers(self._host).all(), there)
         return here
+
+    async def pay_out(self, app_id: str, amount: int, currency: str) -> None:
+        """What a payout to the program's owner will do; operators have none yet."""
+        if self._host is None:
+            raise RuntimeError("no host is open")
+        shop = AccountName(kind=AccountKind.MERCHANT, owner=app_id, currency=currency)
+        out = AccountName(kind=AccountKind.FUNDING, currency=currency)
+        leg = ledger.Leg(kind="payout", cause=self._rehearsal.new_id(), debit=shop, credit=out, amount=amount)
+        await self._host._store.write(lambda tx: ledger.move(tx, [leg]))
 
     async def advance(self, ms: int) -> None:
         self._clock.advance(ms=ms)

@@ -28,11 +28,13 @@ class Stage:
 
     def __init__(
         self, asking: Asking, advance: Callable[[int], Awaitable[None]], restart: Callable[[], Awaitable[Asking]],
-        connect: Callable[[], socket.socket],
+        connect: Callable[[], socket.socket], pay_out: Callable[[str, int, str], Awaitable[None]] | None = None,
     ) -> None:  # fmt: skip
         """`advance` moves the host's clock by so many ms and lets what is due be done; `restart` closes the host and
-        opens it again on what it kept; `connect` gives a connection of its own."""
+        opens it again on what it kept; `connect` gives a connection of its own; `pay_out` takes (app id, minor units,
+        currency) from a merchant account, None: this host cannot."""
         self._asking, self._advance, self._restart, self._connect = asking, advance, restart, connect
+        self._pay_out = pay_out
         self._kept: dict[str, Any] = {}
         self._started: dict[str, int] = {}
 
@@ -44,6 +46,8 @@ class Stage:
             case {"restart": True}:
                 self._started.clear()
                 self._asking = await self._restart()
+            case {"pay_out": {"app": app_id, "money": {"amount": amount, "currency": currency}}} if self._pay_out:
+                await self._pay_out(app_id, amount, currency)
             case {"raw": {"$bytes": text}}:
                 return {"result": await exchange(self._connect(), b64decode(text), step.get("messages"))}
             case {"end": name}:

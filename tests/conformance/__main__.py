@@ -18,7 +18,7 @@ INTERRUPTED, BROKEN_PIPE = 130, 141
 sys.path.insert(0, str(HERE))
 
 from suite import case, expectations, html, report, run  # noqa: E402
-from suite.target import CASE_SECONDS  # noqa: E402
+from suite.target import CASE_SECONDS, CannotStart  # noqa: E402
 from suite.verdict import Verdict  # noqa: E402
 
 
@@ -85,7 +85,7 @@ def _run(asked: argparse.Namespace, known: expectations.Expectations, chosen: li
             chosen, asked.target, guests=HERE / "guests", expectations=known, jobs=asked.jobs, seconds=asked.seconds,
             ended=ended,
         )  # fmt: skip
-    except case.CaseError as error:
+    except (case.CaseError, CannotStart) as error:
         print(f"conformance: {error}", file=sys.stderr)
         return 2
     seconds = time.monotonic() - began

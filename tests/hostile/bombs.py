@@ -114,8 +114,15 @@ OUTSIDE: Mapping[str, Bomb] = {
         make=lambda: wasm([function(b"\x00"), function(b"\x10\x02" * 1_000)], of=kind(I64 * 1_000, I64 * 1_000)),
         cap="params",
     ),
+    "1,000 params and results, called 4,000 times": Bomb(
+        make=lambda: wasm([function(b"\x00"), function(b"\x10\x02" * 4_000)], of=kind(I64 * 1_000, I64 * 1_000)),
+        cap="params",
+    ),
     "loops nested 10,000 deep": Bomb(make=lambda: wasm([function(nest(LOOP, 10_000))]), cap="nesting"),
     "loops nested 30,000 deep": Bomb(make=lambda: wasm([function(nest(LOOP, 30_000))]), cap="nesting"),
+    "2,000 functions of 900 params": Bomb(
+        make=lambda: wasm([function(b"")] * 2_000, of=kind(I64 * 900)), cap="params"
+    ),
     "50,000 br_if in a row": Bomb(
         make=lambda: wasm([function(BLOCK + fill(GET + BR_IF, 200_000) + END)]), cap="body_bytes"
     ),

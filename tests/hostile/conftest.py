@@ -16,6 +16,7 @@ from runtime.receipt import Receipt
 from runtime.testing import LogLines
 from tests.executor_choice import in_workers
 from tests.hostile.guests import Script, bundle, scripted
+from tests.hostile.neighbour import Neighbour
 
 
 class Site:
@@ -118,6 +119,12 @@ async def site(opened: Opened) -> AsyncIterator[Site]:
     """On a store in memory."""
     async with opened() as made:
         yield made
+
+
+@pytest.fixture
+async def neighbour(site: Site) -> Neighbour:
+    """An honest program on the same site, which is to be answered rightly whatever another one does."""
+    return await Neighbour.on(site)
 
 
 @pytest.fixture(params=["memory", "file"])

@@ -255,14 +255,14 @@ def module(
 
 def bundle(
     wasm: bytes, app_id: str = "org.example.guest", *, code: int = 1, limits: Mapping[str, int] | None = None,
-    events: bool = False, lifetime: str = "fresh",
+    events: bool = False, lifetime: str = "fresh", asks: Sequence[str] = tuple(CAPABILITIES),
 ) -> Bundle:  # fmt: skip
     """A bundle of that module that asks for every capability there is, and works without. `events`: it takes them."""
     manifest = {
         "app_id": app_id,
         "name": "Guest",
         "version": {"name": "1", "code": code},
-        "req_permissions": [{"name": name, "reason": "to test", "required": False} for name in CAPABILITIES],
+        "req_permissions": [{"name": name, "reason": "to test", "required": False} for name in asks],
         "notices": [{"id": "shipped", "text": {"en": "Order {no} is on its way", "zh-Hans": "订单 {no} 配送中"}}],
         "program": {"module": "program.wasm", "limits": dict(limits or {}), "events": events, "lifetime": lifetime},
     }

@@ -9,6 +9,7 @@ import trio
 
 from runtime import Ending, wire
 from runtime.limits import KIB
+from tests.executor_choice import WORKERS
 from tests.hostile.conftest import Site
 from tests.hostile.guests import MEMORY, ROOM, Script
 
@@ -56,13 +57,16 @@ async def test_notifications_under_way_count_as_posted(site: Site) -> None:
 
 
 async def test_polling_lets_what_was_posted_go_on(site: Site) -> None:
-    told = await site.run(Script().post(sleep(1, 0)).wait(0).wait(0).wait(0))
-    assert len(wire.response(1, {})) in told[1:]
+    for _ in range(200 if WORKERS else 1):  # from another process the answer comes when that one gets a processor
+        told = await site.run(Script().post(sleep(1, 0)).wait(0).wait(0).wait(0))
+        if len(wire.response(1, {})) in told[1:]:
+            return
+    raise AssertionError("no poll ever saw it")
 
 
 async def test_what_nobody_waited_for_is_counted(site: Site) -> None:
     script = Script().post(INFO).post(sleep(2, 1)).post(sleep(3, 60_000))
-    _, reply = await site.reply(script, wall_ms=40)
+    _, reply = await site.reply(script, wall_ms=1_000)
     assert (reply.receipt.usage.unclaimed, reply.receipt.usage.dropped) == (2, 1)
     _, _, receipt = await site.end(Script().post(INFO).post(sleep(2, 60_000)).step("unreachable"))
     assert (receipt.usage.unclaimed, receipt.usage.dropped) == (1, 1)

@@ -10,6 +10,7 @@ import trio
 
 from runtime import HostBusy
 from runtime.limits import DeveloperLimits
+from runtime.worker_settings import WorkerSettings
 from tests.runtime.ladder import Platform, open_platform, unsigned
 
 APPS = ("org.example.one", "org.example.two")
@@ -85,6 +86,26 @@ async def test_calls_and_memory_at_once_are_counted_together(limits: dict[str, i
         assert host.statistics().calls_queued == 0
         shared = host._registry.find(APPS[0])[0].admission._shared
         assert shared is not None and (shared.in_flight, shared.live_memory_bytes, shared.waiting) == (0, 0, {})
+
+
+@pytest.mark.parametrize("workers", [None, WorkerSettings(count=1, slots=16, require="none")], ids=["here", "worker"])
+async def test_idle_residents_are_memory_of_their_developer_and_make_way(workers: WorkerSettings | None) -> None:
+    """Of whichever program: the one used least recently goes for a call that has no place, and no other."""
+    async with open_platform(workers=workers) as platform:
+        host, kept = platform.host, {"lifetime": "resident", "limits": {"memory_bytes": MIB}}
+        for app in APPS:
+            await platform.full(1, "same", app_id=app, pages=16, program=kept)
+        await host.developers.set_limits(platform.developer, {"live_memory_bytes": 2 * MIB})
+        shared = host._registry.find(APPS[0])[0].admission._shared
+        assert shared is not None
+        for user in ("alice", "bob"):
+            assert await platform.says(user, APPS[0]) == "same"
+        assert (shared.kept, shared.live_memory_bytes, host.statistics().sandboxes) == (2, 2 * MIB, 2)
+        assert await platform.says("carol", APPS[1]) == "same"
+        assert (shared.kept, shared.live_memory_bytes, host.statistics().sandboxes) == (2, 2 * MIB, 2)
+        assert sorted(one.key for one in host._calls.residents._idle.values()) == [(APPS[0], "bob"), (APPS[1], "carol")]
+        await host.uninstall(APPS[0])
+        assert (shared.kept, shared.live_memory_bytes, host.statistics().sandboxes) == (1, MIB, 1)
 
 
 async def test_uploads_are_bounded_by_the_developers_own_limits() -> None:

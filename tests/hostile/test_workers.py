@@ -15,6 +15,7 @@ import trio
 
 from runtime import App, CallEnded, Ending, HostBusy, StartupError, WorkerLost, wire
 from runtime.broker import Broker, BrokerCall
+from runtime.calls import Words
 from runtime.executor.job import Job
 from runtime.executor.worker_child import WorkerChild
 from runtime.executor.worker_pool import WorkerExecutor, open_workers
@@ -145,6 +146,34 @@ async def test_a_program_under_which_workers_crash_is_named_and_its_neighbour_is
         assert named == [bad.app_id]
 
 
+async def test_a_worker_that_breaks_out_is_not_believed_whose_call_was_running(opened: Opened) -> None:
+    """SIGSYS is what the jail ends a process with: whoever got so far can write a neighbour's number on the board."""
+    async with opened(workers=patient(deaths=2, back_off_s=0.0)) as site:
+        named: list[str] = []
+        executor(site)._on_quarantine = lambda app_id, reason: named.append(app_id)
+        framed, beside = await site.install(**LONG_CPU), await site.install()
+        for deaths in (1, 2, 3, 4):
+            async with under_way(site, beside, SLEEP) as waits, under_way(site, framed, SPIN):
+                await trio.sleep(0.02)
+                os.kill(workers(site)[0].pid, signal.SIGSYS)
+            assert "SIGSYS" in waits[0].message
+            await until(lambda: workers(site))
+            assert set(named) == (set() if deaths < 4 else {framed.app_id, beside.app_id})
+
+
+async def test_a_worker_that_somebody_stops_is_nobodys_doing(opened: Opened) -> None:
+    async with opened(workers=patient(deaths=1, back_off_s=0.0, heartbeat_s=0.5)) as site:
+        named: list[str] = []
+        executor(site)._on_quarantine = lambda app_id, reason: named.append(app_id)
+        app = await site.install(**LONG_CPU)
+        async with under_way(site, app, SPIN) as ended:
+            await trio.sleep(0.02)
+            os.kill(workers(site)[0].pid, signal.SIGSTOP)
+        assert "somebody stopped it" in ended[0].message
+        assert await works(site, app)
+        assert named == []
+
+
 # ---- room ------------------------------------------------------------------------------------------------------------
 async def test_calls_wait_for_a_slot_and_beyond_the_queue_they_are_refused_at_once(opened: Opened) -> None:
     async with opened(workers=patient(slots=1, queue=1)) as site:
@@ -159,6 +188,28 @@ async def test_calls_wait_for_a_slot_and_beyond_the_queue_they_are_refused_at_on
                 scope.cancel()
         assert scope.cancelled_caught
         assert await works(site, app)
+
+
+async def test_a_program_is_gone_at_once_though_its_call_waits_for_a_slot(opened: Opened) -> None:
+    """Begun as the control socket begins one, without a task: it is over while the host goes through the calls to end,
+    and nobody may wait for its end after that."""
+    async with opened(workers=patient(slots=1)) as site, trio.open_nursery() as nursery:
+        first, second = [await site.install(wall_ms=60_000) for _ in range(2)]
+        assert await works(site, second)  # its module is loaded
+        told, gone = list[Any](), trio.Event()
+
+        async def uninstall() -> None:
+            await site.host.uninstall(second, end_calls=True)
+            gone.set()
+
+        with trio.CancelScope() as scope:
+            async with under_way(site, first, SLEEP):
+                begun = site.host.begin_call(second, "run", INFO.params(), Words(user="bob"), told.append)
+                assert begun is not None and site.host.statistics().calls_in_flight == 2
+                nursery.start_soon(uninstall)
+                await until(gone.is_set)
+                assert [getattr(one, "code", one) for one in told] == ["revoked"]
+                scope.cancel()
 
 
 @asynccontextmanager

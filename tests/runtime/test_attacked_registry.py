@@ -11,8 +11,6 @@ import pytest
 import trio
 
 from host_api.errors import ApiError, ErrorCode
-from host_api.releases import steps
-from host_api.store.protocol import Transaction
 from runtime import Host, SignatureError, UsageError
 from runtime.errors import CallRevoked, ProgramUnavailable
 from tests.runtime.ladder import ANN, APP, BOB, Platform, open_platform, signed, unsigned
@@ -139,7 +137,7 @@ async def test_a_key_that_is_revoked_while_its_bundle_is_compiled_counts_for_not
 
 
 # ---- the store's silence ---------------------------------------------------------------------------------------------
-async def test_a_kill_of_which_nobody_knows_the_outcome_is_looked_up_at_each_call(
+async def test_a_kill_of_which_nobody_knows_the_outcome_is_in_force_and_tried_again(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await platform.full(1)
@@ -151,13 +149,13 @@ async def test_a_kill_of_which_nobody_knows_the_outcome_is_looked_up_at_each_cal
         raise ApiError(ErrorCode.UNKNOWN_OUTCOME, "the store did not answer")
 
     monkeypatch.setattr(store, "write", silent)
-    with pytest.raises(ApiError):
-        await host.releases.kill(APP, "it steals")
+    assert (await host.releases.kill(APP, "it steals")).unrecorded
+    with pytest.raises(ProgramUnavailable):
+        await platform.says("alice")
     monkeypatch.setattr(store, "write", real)
-
-    def late(tx: Transaction) -> None:
-        steps.kill(tx, APP, "it steals")
-
-    await store.write(late)
+    with trio.fail_after(20):
+        while host.program(APP).unrecorded:  # noqa: ASYNC110
+            await trio.sleep(0.01)
+    assert host.program(APP).killed == "it steals"
     with pytest.raises(ProgramUnavailable):
         await platform.says("alice")

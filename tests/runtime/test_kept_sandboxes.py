@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from runtime.executor.job import Resident
@@ -12,11 +10,8 @@ from runtime.sandbox.fiber import Fiber
 
 
 @pytest.fixture
-def fibers() -> Iterator[list[Fiber]]:
-    made = [Fiber() for _ in range(5)]
-    yield made
-    for fiber in made:
-        fiber.forget()
+def fibers() -> list[Fiber]:
+    return [Fiber() for _ in range(5)]
 
 
 @pytest.fixture

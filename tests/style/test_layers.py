@@ -12,9 +12,9 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(names.split())
     for names in (
         "errors limits receipt statistics traceparent log wire error_response deadline sources rehearsal"
-        " worker_settings jail",
+        " worker_settings jail reactor unavailable refused_uploads",
         "bundle sandbox verification javascript toolchains",
-        "session settings signed_head offers",
+        "session settings signed_head offers bundle_reader",
         "admission testing faults pushes tracing report examination",
         "broker executor registry modules housekeeping journal metrics state_changes event_tail",
         "program_code",

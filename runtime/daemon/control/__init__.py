@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ from runtime.daemon.control.settings import ControlSettings, Token
 from runtime.daemon.control.steering_answers import Steered, SteeringAnswers
 from runtime.errors import AccessDenied, ControlError
 from runtime.log import logger
+from runtime.reactor import Reactor
 
 if TYPE_CHECKING:
     from runtime.host import Host
@@ -74,8 +76,7 @@ async def serve_answers(
         async with trio.open_nursery() as nursery:
             server = ControlServer(settings=settings, nursery=nursery, answers=answers, begin_call=begin_call)
             nursery.start_soon(server.sweep, name="control sweep")
-            trio.lowlevel.add_instrument(server)
-            stack.callback(trio.lowlevel.remove_instrument, server)
+            stack.enter_context(_turns(server))
             if unix is not None:
                 server.where.append(f"unix:{settings.socket}")
                 nursery.start_soon(accept, unix, lambda connection: _admit_local(server, connection))
@@ -86,16 +87,24 @@ async def serve_answers(
 
 
 async def serve_one(answers: Mapping[str, Answer], connection: socket.socket) -> None:
-    """Serves the other end of a socket pair as an operator, until it closes: a state that no daemon runs on."""
+    """Serves the other end of a socket pair as an operator, until it closes: a state that no daemon runs on.
+    The audit says of what is done so: `uid 1000 offline`."""
     connection.setblocking(False)
     async with trio.open_nursery() as nursery:
         server = ControlServer(settings=ControlSettings(), nursery=nursery, answers=answers)
-        trio.lowlevel.add_instrument(server)
-        try:
-            await server.admit(Peer(server, connection, _PLAIN, Role.OPERATOR, "here")).run()
-        finally:
-            trio.lowlevel.remove_instrument(server)
+        with _turns(server):
+            await server.admit(Peer(server, connection, _PLAIN, Role.OPERATOR, f"uid {os.geteuid()} offline")).run()
         nursery.cancel_scope.cancel()
+
+
+@contextmanager
+def _turns(server: ControlServer) -> Iterator[None]:
+    reactor = Reactor.of_this_run()
+    reactor.at_turns_end(server.end_turn)
+    try:
+        yield
+    finally:
+        reactor.not_at_turns_end(server.end_turn)
 
 
 def _admit_local(server: ControlServer, connection: socket.socket) -> None:

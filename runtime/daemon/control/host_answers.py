@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from runtime.bundle import Bundle
+from runtime.bundle_reader import read_bundle
 from runtime.calls import Words
 from runtime.control import calling, front_ends, programs, proof
 from runtime.control.method import Done
@@ -36,7 +36,6 @@ class HostAnswers:
             Answer(calling.CALL, self.call),
             Answer(calling.NOTIFY, self.notify),
             Answer(programs.INSTALL, self.install),
-            Answer(programs.REVOKE, self.revoke),
             Answer(programs.SET_FEES, self.set_fees),
             Answer(front_ends.ISSUE_TOKEN, self.issue_token),
             Answer(proof.STATISTICS, self.statistics),
@@ -44,17 +43,14 @@ class HostAnswers:
 
     # ---- calls -------------------------------------------------------------------------------------------------------
     async def call(self, asked: calling.Call) -> calling.Replied:
-        reply = await self._host.call(
-            asked.app, asked.method, asked.params, user=asked.user, interactive=asked.interactive,
-            locale=asked.locale, time_zone=asked.time_zone, currency=asked.currency, trace_id=trace_of(asked),
-        )  # fmt: skip
+        reply = await self._host.call_with(asked.app, asked.method, asked.params, _words(asked))
         return calling.Replied(value=reply.value, receipt=reply.receipt)
 
     def begin_call(self, asked: calling.Call, done: WhenDone) -> Callable[[], None] | None:
         """As `call`, without a task for it (running.Begin)."""
         if asked.deadline_ms is not None:
             return None
-        words = Words(asked.user, asked.interactive, asked.locale, asked.time_zone, asked.currency, trace_of(asked))
+        words = _words(asked)
         unwanted = False
 
         def over(reply: Reply | HostelError) -> None:
@@ -75,23 +71,18 @@ class HostAnswers:
         return stop
 
     async def notify(self, asked: calling.Notify) -> calling.Taken:
-        receipt = await self._host.notify(
-            asked.app, asked.method, asked.params, user=asked.user, trace_id=trace_of(asked)
-        )
+        words = Words(asked.user, trace_id=asked.trace_id, traceparent=asked.trace or "")
+        receipt = await self._host.notify_with(asked.app, asked.method, asked.params, words)
         return calling.Taken(receipt=receipt)
 
     # ---- programs ----------------------------------------------------------------------------------------------------
     async def install(self, asked: programs.Install) -> programs.Installed:
         app = await self._host.install(
-            Bundle.from_bytes(asked.bundle), grant=asked.grant, limits=asked.limits, payee=asked.payee,
+            await read_bundle(asked.bundle), grant=asked.grant, limits=asked.limits, payee=asked.payee,
             sector=asked.sector, config=asked.config, allow_unsigned=asked.allow_unsigned, new_owner=asked.new_owner,
             isolation=asked.isolation,
         )  # fmt: skip
         return programs.Installed(app=app)
-
-    async def revoke(self, asked: programs.Revoke) -> Done:
-        await self._host.revoke(asked.app, *asked.capabilities)
-        return Done()
 
     async def set_fees(self, asked: programs.SetFees) -> Done:
         await self._host.set_fees(asked.app, asked.terms)
@@ -110,6 +101,7 @@ class HostAnswers:
         return proof.StatisticsTold(statistics=self._host.statistics())
 
 
-def trace_of(asked: calling.Call | calling.Notify) -> str:
-    """As it was said, or the traceparent, which `Host.call` reads."""
-    return asked.trace_id or asked.trace or ""
+def _words(asked: calling.Call) -> Words:
+    return Words(
+        asked.user, asked.interactive, asked.locale, asked.time_zone, asked.currency, asked.trace_id, asked.trace or ""
+    )

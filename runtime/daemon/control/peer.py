@@ -1,23 +1,24 @@
 """One connection on its socket: the thin shell around connection.py.
 
-How it reads and writes: one `recv` and one joined `send` a wake-up, tried before anything is waited for. An idle
-connection is one parked task and no buffer. Answers that come while nobody reads are sent by the server,
-for all of them at the end of a turn (server.py); a task for writing exists only while a client takes nothing.
+How it reads and writes: one `recv` and one joined `send` for all that came, without waking a task (reactor.py). An
+idle connection is one parked task and no buffer. Answers that come while nobody reads are sent by the server, for all
+of them at the end of a turn (server.py); a task for writing exists only while a client takes nothing.
 """
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 import trio
 
-from runtime.control.frames import Violation
+from runtime.control.frames import Request, Violation
 from runtime.control.method import Role
 from runtime.control.tls import Channel, TlsFailed
 from runtime.daemon.control.connection import Connection
 from runtime.errors import ControlError
+from runtime.reactor import Reactor
 
 if TYPE_CHECKING:
     from runtime.daemon.control.running import Running
@@ -41,8 +42,8 @@ class Peer:
     """A client that is connected. Closed once, by `close`; its task ends soon after."""
 
     __slots__ = (
-        "_active_at", "_behind_bytes", "_blocked_at", "_buffered", "_frame_at", "_room", "_server", "_socket",
-        "_unsent", "channel", "connection", "dirty", "endless", "name", "streams", "who",
+        "_active_at", "_behind_bytes", "_blocked_at", "_buffered", "_frame_at", "_is_at_end", "_reactor", "_requests",
+        "_room", "_server", "_socket", "_unsent", "channel", "connection", "dirty", "endless", "name", "streams", "who",
     )  # fmt: skip
 
     def __init__(
@@ -60,6 +61,10 @@ class Peer:
         self.endless: set[Running] = set()
         """Requests under way that would never be answered by themselves."""
         self._behind_bytes = min(server.settings.outbox_bytes // 2, BEHIND_BYTES)
+        self._reactor = Reactor.of_this_run()
+        self._requests: Iterator[Request] = iter(())
+        """What was asked for and not begun yet."""
+        self._is_at_end = False
         self._unsent = _NOTHING
         self._room: trio.Event | None = None
         self._buffered = 0
@@ -70,15 +75,13 @@ class Peer:
         """Reads until the connection is over. Raises nothing but Cancelled."""
         try:
             while not self.connection.closed:
-                try:
-                    data = self._socket.recv(RECV_BYTES)
-                except BlockingIOError:
-                    await trio.lowlevel.wait_readable(self._socket)
-                    continue
-                if not data:
+                await self._reactor.read(self._socket, self._take, RECV_BYTES)
+                if self._is_at_end:
                     break
-                await self._read(data)
-                await trio.lowlevel.checkpoint()
+                while not self.connection.closed:
+                    await self.room()
+                    if self._serve():
+                        break
         except (OSError, trio.ClosedResourceError, TlsFailed):
             pass  # the client is gone, or was closed here meanwhile
         except Violation as violation:
@@ -90,22 +93,33 @@ class Peer:
         finally:
             self.close()
 
-    async def _read(self, data: bytes) -> None:
-        """Nothing is awaited here but room, by a client that asks for more than it takes."""
+    def _take(self, data: bytes) -> bool:
+        """What came; True: more may. False: it waits for room, by a client that asks for more than it takes, or it is
+        over. Raises Violation, WrongToken, TlsFailed."""
+        if not data:
+            self._is_at_end = True
+            return False
         now, connection = trio.current_time(), self.connection
         if connection.role is not None:  # a stranger's time runs from the connection's begin
             self._active_at = now
         had = connection.held
-        for request in connection.receive(self.channel.open(data)):
-            self._server.dispatch(self, request)
-            if self.behind:
-                self.flush()
-                await self.room()
-                if connection.closed:
-                    return
+        self._requests = connection.receive(self.channel.open(data))
+        goes_on = self._serve()
         if not had or connection.held < had:
             self._frame_at = now
-        self.flush()
+        return goes_on
+
+    def _serve(self) -> bool:
+        """What it asked for, as long as it takes the answers. False: there may be more of it, or it is over."""
+        server, connection = self._server, self.connection
+        for request in self._requests:
+            server.dispatch(self, request)
+            if self.behind:
+                self.flush()
+                if self.behind:
+                    return False
+        self.wake()
+        return not connection.closed
 
     # ---- writing -----------------------------------------------------------------------------------------------------
     def wake(self) -> None:
@@ -220,7 +234,7 @@ class Peer:
         self.connection.take()
         self._unsent = _NOTHING
         self._server.buffered -= self._buffered
-        trio.lowlevel.notify_closing(self._socket)
+        self._reactor.closing(self._socket)
         self._socket.close()
         self._server.gone(self, why)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from host_api.releases.values import Upload
 from runtime.control import developers, programs, releases
+from runtime.control.method import Done
 from runtime.control.programs import OneProgram, ProgramTold
 from runtime.daemon.control.answers import Answer, by_name
 from runtime.developers import Developers
@@ -161,6 +162,7 @@ class ProgramAnswers:
         return by_name(
             Answer(programs.SHOW, self.show_program),
             Answer(programs.LIST, self.list_programs),
+            Answer(programs.REVOKE, self.revoke),
             Answer(programs.SET_GRANTS, self.set_grants),
             Answer(programs.SET_LIMITS, self.set_limits),
         )
@@ -170,6 +172,10 @@ class ProgramAnswers:
 
     def list_programs(self, asked: programs.ProgramsAfter) -> programs.ProgramsTold:
         return programs.ProgramsTold(programs=tuple(self._its.programs(asked.after, asked.limit)))
+
+    async def revoke(self, asked: programs.Revoke) -> Done:
+        await self._its.revoke(asked.app, *asked.capabilities)
+        return Done()
 
     async def set_grants(self, asked: programs.SetGrants) -> ProgramTold:
         return ProgramTold(program=await self._its.set_grants(asked.app, asked.grant))

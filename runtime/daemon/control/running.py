@@ -6,17 +6,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import trio
 
-from runtime.control.method import ControlParams, Result
+from host_api.acting import acting
+from runtime.control.method import ControlParams, Result, Role
 from runtime.daemon.control.answers import Answer
 from runtime.errors import ControlError, HostClosed, HostelError
 
 if TYPE_CHECKING:
     from runtime.daemon.control.peer import Peer
 
+_OF_OPERATORS: Final = (Role.OPERATOR, Role.AUDITOR)
+"""Methods of these are done in the name of whoever asks, and the audit says so. What callers do they do for a user."""
 Done: TypeAlias = Callable[[Result | Exception], None]
 """To be called once, from the trio thread, when it is over."""
 Begin: TypeAlias = Callable[[Any, Done], Callable[[], None] | None]
@@ -64,7 +68,9 @@ class Running:
         more: list[Any] = [self] if self._answer.stream else []
         if self._answer.told_who:
             more.append(self._peer.who)
-        result: Result = await self._answer.run(self._params, *more)
+        operators = self._answer.method.role in _OF_OPERATORS
+        with acting(self._peer.who) if operators else nullcontext():
+            result: Result = await self._answer.run(self._params, *more)
         return result
 
     # ---- a Stream of answers.py --------------------------------------------------------------------------------------

@@ -31,9 +31,9 @@ from runtime.log import logger
 _log = logger("control")
 
 
-class ControlServer(trio.abc.Instrument):
-    """All connections of one daemon. `answers`: method → what answers it. Used from the trio thread that made it, as an
-    instrument of its loop."""
+class ControlServer:
+    """All connections of one daemon. `answers`: method → what answers it. Used from the trio thread that made it, which
+    calls `end_turn` at the end of each turn of its loop (reactor.py)."""
 
     def __init__(
         self, *, settings: ControlSettings, nursery: trio.Nursery, answers: Mapping[str, Answer],
@@ -96,9 +96,9 @@ class ControlServer(trio.abc.Instrument):
             peer.dirty = True
             self._dirty.append(peer)
 
-    def before_io_wait(self, timeout: float) -> None:
-        """Called by trio at the end of each turn: sends the answers that came while their connection's own task did not
-        run. The loop is about to sleep: where that woke somebody it is told to look again."""
+    def end_turn(self) -> None:
+        """Sends the answers that came while their connection's own task did not run. The loop is about to sleep: where
+        that woke somebody it is told to look again."""
         if self._dirty:
             dirty, self._dirty = self._dirty, []
             if sum(peer.settle() for peer in dirty):

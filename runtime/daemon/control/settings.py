@@ -11,14 +11,15 @@ from string import hexdigits
 from typing import Final
 
 from runtime.control.method import Role
+from runtime.daemon import bounds
 from runtime.errors import UsageError
 from runtime.limits import KIB, MIB
 
 _BOUNDS: Final = {
     "frame_bytes": (4 * KIB, 16 * MIB), "outstanding": (1, 65_536), "outstanding_all": (1, 1_048_576),
-    "streams": (0, 64), "connections": (1, 100_000), "reserved": (0, 1_000), "strangers": (1, 10_000),
-    "outbox_bytes": (64 * KIB, 64 * MIB), "buffered_bytes": (MIB, 16 * 1024 * MIB), "idle_s": (0.05, 86_400.0),
-    "hello_s": (0.05, 60.0), "frame_s": (0.05, 600.0), "write_s": (0.05, 600.0), "token_delay_s": (0.0, 10.0),
+    "streams": (0, 64), "connections": bounds.CONNECTIONS, "reserved": (0, 1_000), "strangers": (1, 10_000),
+    "outbox_bytes": (64 * KIB, 64 * MIB), "buffered_bytes": (MIB, 16 * 1024 * MIB), "idle_s": bounds.IDLE_S,
+    "hello_s": bounds.FIRST_S, "frame_s": bounds.WHOLE_S, "write_s": bounds.WRITE_S, "token_delay_s": (0.0, 10.0),
 }  # fmt: skip
 
 
@@ -91,9 +92,7 @@ class ControlSettings:
     """How long the answer to a wrong token takes."""
 
     def __post_init__(self) -> None:
-        for name, (least, most) in _BOUNDS.items():
-            if not least <= getattr(self, name) <= most:
-                raise UsageError(f"{name} = {getattr(self, name)}: must be from {least} to {most}")
+        bounds.check(self, _BOUNDS)
         if self.reserved >= self.connections:
             raise UsageError(f"reserved = {self.reserved}: must be less than connections = {self.connections}")
         if self.socket_mode & ~0o666:

@@ -24,6 +24,7 @@ from runtime.daemon.http import assets, cashier, gateway, people
 from runtime.daemon.http.endpoint import Ask, Endpoint, json_answer, read_body
 from runtime.daemon.http.errors import error_answer
 from runtime.daemon.http.gateway import ClientGone
+from runtime.daemon.http.head import is_loopback_name
 from runtime.daemon.http.openapi import document
 from runtime.daemon.http.refusal import Refused
 from runtime.daemon.http.settings import HttpSettings
@@ -94,7 +95,8 @@ def _own_routes(settings: HttpSettings, *, metrics: Callable[[], bytes], ready: 
 
     async def readyz(request: Request) -> Response:
         if not ready():
-            raise Refused("not_ready", "the host takes no new work now", retry_after_ms=1_000)
+            why = "the host takes no new work now: it drains, or no worker of its can take calls (hostel status)"
+            raise Refused("not_ready", why, retry_after_ms=1_000)
         return json_answer({"ready": True})
 
     async def show_metrics(request: Request) -> Response:
@@ -117,6 +119,9 @@ def _check_metrics(request: Request, settings: HttpSettings) -> None:
             raise Refused("token_invalid", "this is not the token for metrics")
     elif not settings.is_local:
         raise Refused("not_found", "metrics are not told here: set metrics_token_sha256")
+    elif not is_loopback_name(asked := request.headers.get("host", "")):
+        why = "metrics without a token are told under a loopback address or localhost alone, and this request is for"
+        raise Refused("not_found", f"{why} {ascii(asked)[:80]}: ask for 127.0.0.1, or set metrics_token_sha256")
 
 
 # ---- around everything -----------------------------------------------------------------------------------------------

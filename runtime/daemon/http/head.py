@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -62,6 +63,16 @@ def read_head(head: bytes, settings: HttpSettings) -> Head:
         data=b"%b\r\n%b\r\n" % (first, kept), body_bytes=_body_bytes(found, settings.body_bytes),
         asks_to_go_on=_asks_to_go_on(found),
     )  # fmt: skip
+
+
+def is_loopback_name(host: str) -> bool:
+    """Whether a Host header names this machine for itself. A page of another site whose name was made to lead here
+    (DNS rebinding) sends that name: the browser took it for the page's own site."""
+    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return name.lower() in ("", "localhost")
 
 
 def malformed(why: str) -> Refused:

@@ -8,6 +8,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
+from runtime.daemon import bounds
 from runtime.errors import StartupError, UsageError
 from runtime.limits import KIB, MIB
 
@@ -20,14 +21,14 @@ _BOUNDS: Final = {
     "head_fields": (8, 128),
     "body_bytes": (1 * KIB, 4 * MIB),
     "held_bytes": (4 * MIB, 4096 * MIB),
-    "connections": (1, 10_000),
-    "connections_per_address": (1, 10_000),
+    "connections": bounds.CONNECTIONS,
+    "connections_per_address": bounds.CONNECTIONS,
     "requests": (1, 10_000),
-    "handshake_s": (0.1, 60),
-    "idle_s": (1, 600),
-    "head_s": (0.1, 60),
-    "body_s": (0.1, 600),
-    "write_s": (0.1, 600),
+    "handshake_s": bounds.FIRST_S,
+    "idle_s": bounds.IDLE_S,
+    "head_s": bounds.FIRST_S,
+    "body_s": bounds.WHOLE_S,
+    "write_s": bounds.WRITE_S,
     "drain_s": (0, 600),
 }
 
@@ -80,9 +81,7 @@ class HttpSettings:
     """How long stopping waits for requests that are being answered."""
 
     def __post_init__(self) -> None:
-        for name, (least, most) in _BOUNDS.items():
-            if not least <= getattr(self, name) <= most:
-                raise UsageError(f"{name} = {getattr(self, name)}: must be from {least} to {most}")
+        bounds.check(self, _BOUNDS)
         try:
             ip_address(self.address)
         except ValueError:

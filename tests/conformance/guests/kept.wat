@@ -1,6 +1,6 @@
 ;; kept: counts its messages in memory, in a global and in its table, and answers the three as decimal digits. By the first
 ;; letter of the method it then also: traps, spins, exits, lies (no response), malforms (three bytes of one), goes on
-;; growing its memory, posts a sleep of no time and never waits, waits in the host for a minute, or naps for 60 ms.
+;; growing its memory, posts a sleep of no time and never waits, waits in the host for a minute, or naps for 700 ms.
 (module
   (import "hostel_v1" "call" (func $call (param i32 i32 i32 i32) (result i32)))
   (import "hostel_v1" "post" (func $post (param i32 i32) (result i32)))
@@ -9,9 +9,9 @@
   (table $t 10 funcref)
   (elem declare func $count)
   (global $counted (mut i32) (i32.const 0))
-  ;; [0, 1, "session.sleep", {"ms": n}] for 60,000, for 60 and for 0
+  ;; [0, 1, "session.sleep", {"ms": n}] for 60,000, for 700 and for 0
   (data (i32.const 1024) "\94\00\01\ad\73\65\73\73\69\6f\6e\2e\73\6c\65\65\70\81\a2\6d\73\cd\ea\60")
-  (data (i32.const 1088) "\94\00\01\ad\73\65\73\73\69\6f\6e\2e\73\6c\65\65\70\81\a2\6d\73\3c")
+  (data (i32.const 1088) "\94\00\01\ad\73\65\73\73\69\6f\6e\2e\73\6c\65\65\70\81\a2\6d\73\cd\02\bc")
   (data (i32.const 1152) "\94\00\01\ad\73\65\73\73\69\6f\6e\2e\73\6c\65\65\70\81\a2\6d\73\00")
   ;; whether the method of [0, msgid of one byte, method, …] begins with this letter
   (func $is (param $at i32) (param $letter i32) (result i32)
@@ -57,5 +57,5 @@
     (if (call $is (local.get $at) (i32.const 103)) (then (loop $more (br_if $more (i32.ne (memory.grow (i32.const 1)) (i32.const -1))))))
     (if (call $is (local.get $at) (i32.const 112)) (then (drop (call $post (i32.const 1152) (i32.const 22)))))
     (if (call $is (local.get $at) (i32.const 119)) (then (drop (call $call (i32.const 1024) (i32.const 24) (i32.const 2048) (i32.const 64)))))
-    (if (call $is (local.get $at) (i32.const 110)) (then (drop (call $call (i32.const 1088) (i32.const 22) (i32.const 2048) (i32.const 64)))))
+    (if (call $is (local.get $at) (i32.const 110)) (then (drop (call $call (i32.const 1088) (i32.const 24) (i32.const 2048) (i32.const 64)))))
     (call $answer (local.get $at) (local.get $counts))))

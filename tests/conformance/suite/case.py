@@ -16,7 +16,9 @@ from msgspec import UNSET, Meta, UnsetType
 
 Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 Requirement = Annotated[str, Meta(pattern=r"^P[0-9]+(\.[0-9]+)?-[0-9]+$")]
-Feature = Literal["clock", "restart", "http", "control", "releases", "workers", "store", "names", "fresh"]
+Feature = Literal[
+    "clock", "restart", "http", "control", "releases", "workers", "store", "names", "fresh", "faults", "payouts"
+]
 """What a target has beyond installing, calling and answering prompts; docs/conformance.md says what each is."""
 
 
@@ -81,6 +83,8 @@ class Step(_Part, frozen=True, kw_only=True):
     cancel: Name | UnsetType = UNSET
     advance_ms: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
     restart: Literal[True] | UnsetType = UNSET
+    pay_out: dict[str, Any] | UnsetType = UNSET
+    """Where `needs` has `payouts`: that much money leaves the merchant account of a program, as {"app", "money"}."""
     raw: list[dict[str, Any]] | UnsetType = UNSET
     """Bytes sent on a connection of their own: {"hex": …} as they are, {"message": value} framed (§15.1)."""
     messages: Annotated[int, Meta(ge=1, le=100)] | UnsetType = UNSET
@@ -114,6 +118,9 @@ class Case(_Part, frozen=True, kw_only=True):
     """What the host is set up with where it differs from the defaults, as in hostel.toml: section → key → value."""
     names: dict[str, list[str] | None] = {}
     """What names of hosts outside are looked up as, where `needs` has `names`; null: a look-up that never ends."""
+    lost: tuple[str, ...] = ()
+    """Where `needs` has `faults`: methods of the host API whose next answer is lost, one for each: it is done, and the
+    guest is told that its outcome is unknown."""
     keyring: dict[str, TrustedKey] = {}
     """Which of the suite's keys the host trusts, by the name that `key` of a program says; {} for none."""
     programs: dict[Name, Program] = {}
@@ -126,7 +133,7 @@ class Case(_Part, frozen=True, kw_only=True):
         return self.id.partition("/")[0]
 
 
-_KINDS = ("ask", "end", "cancel", "advance_ms", "restart", "raw")
+_KINDS = ("ask", "end", "cancel", "advance_ms", "restart", "pay_out", "raw")
 
 
 def read(file: Path) -> Case:

@@ -46,6 +46,8 @@ def expand(case: Case, guests: Path) -> Expanded:
     }  # fmt: skip
     if case.names:
         head["names"] = case.names
+    if case.lost:
+        head["lost"] = list(case.lost)
     return Expanded(head=head, steps=steps)
 
 
@@ -68,7 +70,7 @@ def _step(step: Step, bundles: dict[str, bytes]) -> dict[str, Any]:
     sent: dict[str, Any] = {}
     if step.ask:
         sent["ask"], sent["params"] = step.ask, _filled(step.params, bundles)
-    for name in ("start", "end", "cancel", "advance_ms", "restart", "wait_for", "times", "messages"):
+    for name in ("start", "end", "cancel", "advance_ms", "restart", "pay_out", "wait_for", "times", "messages"):
         if (value := getattr(step, name)) is not UNSET:
             sent[name] = value
     if step.raw is not UNSET:

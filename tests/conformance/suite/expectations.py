@@ -2,6 +2,10 @@
 
     {"skip": {"8.6/*": "no cashier yet"}, "fail": {"9.1/storage-bytes-over": "counts keys only, see …"}}
 
+Where one weakness fails many cases, it is told once, with their patterns:
+
+    {"because": {"no fuel: nothing is counted": ["4.5/fuel-*", "9.1/fuel"]}}
+
 A pattern is an id, or the beginning of one and `*`. One that fits no case, or says `fail` of a case that passes, is
 stale, and a stale expectation fails the run.
 """
@@ -21,6 +25,12 @@ from .verdict import Outcome, Verdict
 class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     skip: dict[str, str] = {}
     fail: dict[str, str] = {}
+    because: dict[str, list[str]] = {}
+    """Why → patterns of cases that fail for it: as so many lines of `fail`."""
+
+    @property
+    def failing(self) -> dict[str, str]:
+        return {**self.fail, **{pattern: why for why, patterns in self.because.items() for pattern in patterns}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +43,7 @@ class Expectations:
 
     def seen(self, verdict: Verdict) -> Verdict:
         """The verdict with what was expected of it."""
-        why = next((why for pattern, why in self.file.fail.items() if _fits(pattern, verdict.id)), None)
+        why = next((why for pattern, why in self.file.failing.items() if _fits(pattern, verdict.id)), None)
         if why is None or verdict.outcome is Outcome.SKIPPED:
             return verdict
         if verdict.outcome is Outcome.PASSED:
@@ -43,7 +53,7 @@ class Expectations:
     def stale(self, ids: Iterable[str]) -> list[str]:
         """Patterns that fit no case."""
         known = list(ids)
-        patterns = [*self.file.skip, *self.file.fail]
+        patterns = [*self.file.skip, *self.file.failing]
         return [pattern for pattern in patterns if not any(_fits(pattern, id_) for id_ in known)]
 
 

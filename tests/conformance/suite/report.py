@@ -23,13 +23,16 @@ def score(verdicts: Iterable[Verdict]) -> dict[str, Counter[str]]:
 
 
 def lines(verdicts: Sequence[Verdict], stale: Sequence[str]) -> Iterable[str]:
-    """First what is wrong, then the card."""
+    """First what is wrong, then what was not judged and why, then the card."""
     for one in verdicts:
         if not one.outcome.is_good:
             yield f"{one.outcome.upper()}  {one.id}: {one.about}"
             yield f"    {one.reason}"
     for pattern in stale:
         yield f"STALE  the expectation {pattern!r} fits no case"
+    skipped = Counter(one.reason for one in verdicts if one.outcome is Outcome.SKIPPED)
+    for reason, count in skipped.most_common():
+        yield f"NOT JUDGED  {count} {'case' if count == 1 else 'cases'}: {reason}"
     table = score(verdicts)
     yield f"{'section':<10}{'passed':>8}{'failed':>8}{'skipped':>9}{'expected':>10}"
     for row, counts in table.items():

@@ -27,6 +27,10 @@ class TargetError(Exception):
     """The target did not do what docs/conformance.md asks of one: the case is broken, not failed."""
 
 
+class CannotStart(Exception):
+    """No process of the target ever gets as far as a case: the command is wrong, not the host."""
+
+
 class Target:
     """One process at a time, started when it is needed. Close it, or use it in a `with` block."""
 
@@ -35,6 +39,7 @@ class Target:
         self._process: subprocess.Popen[bytes] | None = None
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 closed by close
         self._rest = b""
+        self._has_answered = False
 
     def __enter__(self) -> Target:
         return self
@@ -45,15 +50,17 @@ class Target:
         self.close()
 
     def play(self, message: dict[str, Any]) -> Any:
-        """Its result. Raises TargetError; the next case gets a new process then."""
+        """Its result. Raises TargetError, after which the next case gets a new process; CannotStart."""
         line = json.dumps(message, separators=(",", ":")).encode() + b"\n"
         try:
             for fresh in (False, True):
                 process = self._started()
                 if (answer := self._exchange(process, line)) is not None:
+                    self._has_answered = True
                     return json.loads(answer)
                 self._drop()
                 if fresh:
+                    self._check_starts()
                     raise TargetError(
                         f"it ended without a result (exit status {process.returncode}){self._last_words()}"
                     )
@@ -84,9 +91,25 @@ class Target:
                     start_new_session=True,
                 )  # fmt: skip
             except OSError as error:
-                raise TargetError(f"it cannot be started: {error}") from None
+                raise CannotStart(f"the target cannot be started: {error}") from None
             self._rest = b""
         return self._process
+
+    def _check_starts(self) -> None:
+        """Where it has not answered at all: it ends well without any case, or it would end as badly for every one."""
+        if self._has_answered:
+            return
+        try:
+            done = subprocess.run(
+                self._words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._errors, check=False,
+                timeout=self._seconds, start_new_session=True,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return
+        if done.returncode:
+            raise CannotStart(
+                f"the target ends with exit status {done.returncode} before it reads a case{self._last_words()}"
+            )
 
     def _exchange(self, process: subprocess.Popen[bytes], line: bytes) -> bytes | None:
         """One line each way; None if it ended before it said anything."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytest
@@ -17,8 +16,8 @@ from host_api.releases import contents, developers, uploads
 from host_api.releases import records as releases
 from host_api.releases.transitions import RegistryRefused
 from host_api.store import Store, Transaction, open_store
-from host_api.store.protocol import Bindings, Row
 from runtime.testing import VirtualClock
+from tests.host_api.store.plans import Explained, all_by_index
 
 READS: dict[str, Callable[[Transaction], object]] = {
     "notices of all": lambda tx: notices._waiting(tx, None),
@@ -38,7 +37,7 @@ READS: dict[str, Callable[[Transaction], object]] = {
     "releases of a program": lambda tx: releases.releases_of(tx, "app", 0, 10),
     "uploads that wait": lambda tx: releases.submitted(tx, 10),
     "releases by a key": lambda tx: releases.releases_by_key(tx, "k" * 32, ("", 0), 10),
-    "uploads of a developer": lambda tx: uploads._check_counts(tx, "ann", 10, 10),
+    "uploads of a developer": lambda tx: uploads._check_counts(tx, "ann", 10, 10, 0),
     "a developer by name or id": lambda tx: find_developer(tx),
     "developers": lambda tx: developers.listed(tx, "", 10),
     "what releases are made of": lambda tx: contents.drop_unused(tx, (bytes(32), bytes(32), bytes(32))),
@@ -52,26 +51,10 @@ def find_developer(tx: Transaction) -> None:
         developers.get(tx, "Ann")
 
 
-class Explained:
-    """A `Transaction` that keeps SQLite's plan of each statement."""
-
-    def __init__(self, tx: Transaction) -> None:
-        self._tx = tx
-        self.now_us = tx.now_us
-        self.plans: dict[str, list[str]] = {}
-
-    def execute(self, sql: str, bindings: Bindings = ()) -> list[Row]:
-        self.plans[sql] = [row[3] for row in self._tx.execute(f"EXPLAIN QUERY PLAN {sql}", bindings)]
-        return self._tx.execute(sql, bindings)
-
-    def savepoint(self) -> AbstractContextManager[None]:
-        return nullcontext()
-
-
 @pytest.mark.parametrize("name", READS)
 async def test_it_is_found_by_an_index(name: str) -> None:
     async with open_store(None, VirtualClock()) as store:
-        _all_by_index(await _explained(store, READS[name]))
+        all_by_index(await _explained(store, READS[name]))
 
 
 @pytest.mark.parametrize("name", [*export._SECTIONS, "deposits", "forfeited"])
@@ -82,7 +65,7 @@ async def test_each_page_of_an_export_is(name: str) -> None:
         tx.execute(f"SELECT {', '.join(section.columns.split())} FROM {section.table} WHERE {section.whose}", ("x",))
 
     async with open_store(None, VirtualClock()) as store:
-        _all_by_index(await _explained(store, first))
+        all_by_index(await _explained(store, first))
 
 
 async def test_transfers_without_an_order_are_found_by_their_wallet() -> None:
@@ -113,11 +96,3 @@ async def _explained(store: Store, read: Callable[[Transaction], object]) -> dic
     await store.write(job)
     assert plans
     return plans
-
-
-def _all_by_index(plans: dict[str, list[str]]) -> None:
-    for sql, plan in plans.items():
-        for step in plan:
-            walks_in_order = step.startswith("SCAN ") and " USING " in step and "LIMIT" in sql
-            assert not step.startswith("SCAN ") or walks_in_order, (sql, plan)
-            assert step != "USE TEMP B-TREE FOR ORDER BY" or "LIMIT" not in sql, (sql, plan)  # it sorts few

@@ -132,6 +132,18 @@ def test_a_program_that_is_not_known_is_said_to_be_none(cli: Cli, state: Path) -
         assert (said.code, "hostel programs lists them (not_installed)" in said.err) == (7, True), said.err
 
 
+def test_capabilities_are_taken_away_where_no_host_runs(cli: Cli, state: Path) -> None:
+    at = ("--state", state)
+    signed_up(cli, state)
+    uploaded(cli, state, 1)
+    done(cli("release", "approve", APP, 1, "--grant", "payment", "--grant", "storage", *at))
+    done(cli("release", "full", APP, 1, *at))
+    assert cli("revoke", APP, "paymen", *at).code == 2
+    assert "payment taken from" in done(cli("revoke", APP, "payment", *at)).err
+    assert list(done(cli("program", "show", APP, "--json", *at)).json["grants"]) == ["storage"]
+    assert cli("revoke", "org.none", "payment", *at).code == 7
+
+
 def test_an_upload_says_whose_key_and_whose_name_are_missing(cli: Cli, state: Path) -> None:
     signed_up(cli, state)
     done(cli("developer", "add", "bob", "--state", state))
@@ -144,7 +156,7 @@ def test_an_upload_says_whose_key_and_whose_name_are_missing(cli: Cli, state: Pa
 
 
 def test_what_lacks_a_host_or_another_command_is_pointed_there(cli: Cli, state: Path) -> None:
-    assert "hostel grant" in cli("revoke", APP, "payment", "--state", state).err
+    assert "hostel serve" in cli("call", APP, "x", "--state", state).err
     said = cli("ledger", "balance", "bob", "--state", state)
     assert said.code == 2 and "hostel user show" in said.err
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
+from runtime import Host
 from runtime.bundle import pack_contents
 from tests.console import ROOT
 from tests.runtime.cli.conftest import Cli, Said
@@ -167,6 +170,25 @@ def test_a_state_directory_in_use_is_told(cli: Cli, home: Path, sample: Callable
     said = cli("run", sample("echo"), "echo", "--state", "state")
     assert said.code == 8
     assert said.err.splitlines()[-1].startswith("hostel: host not started: ")
+
+
+async def test_beside_a_host_that_runs_the_command_that_asks_it_is_named(
+    cli: Cli, home: Path, sample: Callable[[str], Path]
+) -> None:
+    async with Host.open(home / "state"):
+        said = await trio.to_thread.run_sync(cli, "run", sample("echo"), "echo", "--state", "state")
+    assert said.code == 8
+    assert "hostel call org.example.echo echo --state state" in said.err
+
+
+def test_a_manifest_that_asks_for_what_no_host_knows_is_refused_as_a_manifest(cli: Cli, home: Path) -> None:
+    manifest = json.loads((ROOT / "sample_programs/echo/bundle/manifest.json").read_bytes())
+    manifest["req_permissions"] = [{"name": "paymet", "reason": "typed wrong"}]
+    (home / "typo.ma").write_bytes(
+        pack_contents({"manifest.json": json.dumps(manifest).encode(), "program.wasm": module()})
+    )
+    said = cli("run", "typo.ma", "go")
+    assert (said.code, "did you mean payment?" in said.err, "manifest_invalid" in said.err) == (3, True, True)
 
 
 def test_a_trap_says_where_to_look(cli: Cli, home: Path) -> None:

@@ -54,7 +54,8 @@ def test_every_operation_of_a_host_is_a_method_of_the_protocol() -> None:
 
 UNREACHABLE: set[str] = {
     "now_us", "survey", "follow_logs", "follow_receipts", "follow_events", "event_tail", "drain", "record_settings",
-    "record_steering", "change_settings", "denials", "compiled", "begin_call", "asset", "settle", "watch",
+    "record_steering", "change_settings", "denials", "compiled", "begin_call", "call_with", "notify_with", "asset",
+    "settle", "watch",
 }  # fmt: skip
 """Of `Host`, by another name or not for clients: `ping`, `verify`, `logs`, `receipts.tail`, `events.tail`,
 `host.drain`, `call`, over HTTP; the daemon's own, a rehearsal's, and of `hostel dev`."""

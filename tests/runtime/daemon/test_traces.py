@@ -70,3 +70,27 @@ async def test_the_parent_span_is_kept_from_the_door_to_the_call(
     parents = [(f"{span.parent.trace_id:032x}", f"{span.parent.span_id:016x}") for span in provider.spans]
     assert parents == [(TRACE, SPAN)] * 3
     assert [span.over for span in provider.spans] == [1, 1, 1]
+
+
+async def test_a_name_for_the_trace_leaves_the_parent_span_what_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider = Provider()
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
+    script = Script().ask(wire.request(1, "session.info", {}))
+    async with served(tmp_path, control_door) as host:
+        path = tmp_path / "state" / "hostel.sock"
+        await host.install(bundle(scripted(), APP))
+        asked = {"app": APP, "method": "run", "params": script.params(), "trace_id": "order 81", "$trace": TEXT}
+        async with raw(path) as stream:
+            for n, more in enumerate(({}, {"$deadline_ms": 20_000})):  # without a task of its own, and in one
+                await stream.ask(n, "call", {**asked, **more})
+                told = await stream.receive()
+                assert script.responses(told[3]["value"])[0][3]["trace_id"] == "order 81"
+            await stream.ask(2, "notify", asked)
+            assert (await stream.receive())[:2] == [1, 2]
+        async with Client.connect(path) as client:
+            assert len(await client.receipts(Query(trace_id="order 81"))) == 3
+        tell(signal.SIGTERM)
+    parents = [(f"{span.parent.trace_id:032x}", f"{span.parent.span_id:016x}") for span in provider.spans]
+    assert parents == [(TRACE, SPAN)] * 3

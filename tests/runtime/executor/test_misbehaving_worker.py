@@ -50,6 +50,7 @@ BAD: dict[str, Bad] = {
     "a deadline that has not passed": lambda flight: done(flight, Ending.DEADLINE_EXCEEDED),
     "a response over its limit": lambda flight: done(flight, rest=bytes(LIMITS.message_out_bytes + 1)),
     "an ending without a text": lambda flight: done(flight, Ending.TRAPPED, b""),
+    "an ending whose text is no UTF-8": lambda flight: done(flight, Ending.TRAPPED, b'["\xff", {}]'),
     "an ending with a long text": lambda flight: done(flight, Ending.TRAPPED, bytes(frames.TEXT_BYTES + 1)),
     "an ending with strange numbers": lambda flight: done(flight, Ending.TRAPPED, b'["x", {"a": []}]'),
     "an ending with a number that no answer can hold": lambda flight: done(

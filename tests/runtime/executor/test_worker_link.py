@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import trio
 
@@ -43,6 +45,20 @@ async def test_a_module_is_sent_once_and_forgotten_when_there_are_too_many() -> 
             peer.link.receive(done(flight))
         peer.call(module=second)
         assert frames.UNLOAD in [kind for kind, _, _ in peer.sent()]
+
+
+async def test_code_that_is_read_again_is_not_sent_again_and_its_bytes_are_not_kept() -> None:
+    code = bytes(range(200))
+    unused = sys.getrefcount(code)
+    async with opened_peer() as peer:
+        for key, sent in (("a", True), ("a", False), ("b", True), ("a", False)):
+            flight = peer.call(module=WorkerModule(artifact=code, facts=FACTS, posts=False, key=key))
+            kinds = [kind for kind, _, _ in peer.sent()]
+            assert kinds == ([frames.MODULE, frames.PIECE, frames.START] if sent else [frames.START])
+            peer.link.receive(done(flight))
+        peer.left.clear()
+        del flight
+        assert sys.getrefcount(code) == unused
 
 
 async def test_a_large_module_goes_in_pieces_and_its_calls_wait_for_the_last_one() -> None:

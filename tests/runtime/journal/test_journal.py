@@ -155,7 +155,7 @@ async def test_logs_never_take_more_bytes_than_they_may(opened: Opened, tmp_path
                 await journal.flush()
                 assert sum(path.stat().st_size for path in files(tmp_path) if path.name.startswith("logs")) <= 4 * MIB
         kept = [int(line.text[:6]) for line in await journal.lines(Query())]
-    assert kept == list(range(kept[0], 120)) and len(kept) > 50
+    assert kept == list(range(kept[0], 120)) and len(kept) > 25  # a program alone has half
 
 
 async def test_nothing_is_kept_longer_than_it_may_be(opened: Opened, clock: VirtualClock) -> None:

@@ -44,5 +44,5 @@ def test_a_difference_refuses_to_start() -> None:
 
 def test_struct_layouts_leave_room_for_every_value() -> None:
     places = [binding.INSTANCE, binding.TRAP, binding.ERROR, binding.MEMORY, binding.ITEM, binding.PARAMS,
-              binding.RESULT, binding.FLAG, binding.CONTINUATION, binding.BUFFER]  # fmt: skip
+              binding.RESULT, binding.FLAG, binding.FUEL, binding.BUFFER]  # fmt: skip
     assert places == sorted(set(places)) and all(place % 8 == 0 for place in places)

@@ -154,7 +154,7 @@ async def test_a_wrong_token_is_refused_late_and_the_connection_closed(served: S
 
 
 async def test_nothing_is_answered_without_a_token(served: Served, remote: dict[str, Any]) -> None:
-    async with served(**{**remote, "hello_s": 0.3}) as server:
+    async with served(**{**remote, "hello_s": 10.0}) as server:
         stream = await trio.open_tcp_stream("127.0.0.1", int(address(server).rpartition(":")[2]))
         tls = trio.SSLStream(stream, trusting(), server_hostname="localhost")
         async with tls:

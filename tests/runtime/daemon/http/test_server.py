@@ -39,9 +39,24 @@ async def test_health_and_readiness(door: Door) -> None:
 
 
 async def test_metrics_are_what_they_are_told_to_be(door: Door) -> None:
-    answer = await door.ask("GET", "/metrics", user=None)
+    answer = await door.ask("GET", "/metrics", user=None, headers={"host": "127.0.0.1"})
     assert (answer.status, answer.body) == (200, door.metrics)
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+
+
+@pytest.mark.parametrize("name", ["localhost", "LOCALHOST:8080", "127.0.0.1:8080", "127.8.8.8", "[::1]:8080", "[::1]"])
+async def test_metrics_are_told_to_whoever_names_this_machine(door: Door, name: str) -> None:
+    assert (await door.ask("GET", "/metrics", user=None, headers={"host": name})).body == door.metrics
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["evil.example", "evil.example:8080", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.1", "[::2]"],
+)
+async def test_metrics_are_not_told_to_a_page_whose_name_was_made_to_lead_here(door: Door, name: str) -> None:
+    refused = await door.ask("GET", "/metrics", user=None, headers={"host": name})
+    assert (refused.status, refused.code) == (404, "not_found")
+    assert name in refused.json["error"]["message"] and "metrics_token_sha256" in refused.json["error"]["message"]
 
 
 async def test_metrics_are_not_told_through_a_proxy_without_their_token() -> None:
