@@ -40,9 +40,9 @@ class Rate:
         missing = self._earned_at + 1_000_000 - now_us * self._per_s - self._burst
         return 0 if missing <= 0 else -(-missing // self._per_s)
 
-    def is_half_left(self, now_us: int) -> bool:
-        """At least half of what may be taken at once is there."""
-        return self._earned_at + self._burst // 2 <= now_us * self._per_s + self._burst
+    def is_over_half(self, now_us: int) -> bool:
+        """More than half of what may be taken at once is there: where half of a burst is taken, it is not."""
+        return self._earned_at + self._burst // 2 < now_us * self._per_s + self._burst
 
     def is_full(self, now_us: int) -> bool:
         """Nothing of what was taken is missing any more: to forget it changes nothing."""
@@ -170,11 +170,11 @@ class Admission:
 
     def enter_at_once(self, now_us: int, memory_bytes: int) -> bool:
         """As `enter_now`, for a call that another program makes, which must not wait, nor use up what the program's own
-        callers may: it has half of both bursts. False: nothing was taken."""
+        callers may: it has half of both bursts, of one call that call. False: nothing was taken."""
         if self._queue or not self._fits(memory_bytes):
             return False
         for rates in (self, self._shared):
-            if rates is not None and not (rates.calls.is_half_left(now_us) and rates.cpu.is_half_left(now_us)):
+            if rates is not None and not (rates.calls.is_over_half(now_us) and rates.cpu.is_over_half(now_us)):
                 return False
         return self.enter_now(now_us, memory_bytes)
 

@@ -171,10 +171,11 @@ class BrokerCall:
     """What one guest call asks of the host (runtime.sandbox.sandbox.HostSide). Dead after `close`."""
 
     __slots__ = ("_broker", "_outstanding", "_partial", "_request_max", "_response_max", "_routes", "cut_as", "cut_why",
-                 "session")  # fmt: skip
+                 "deadline", "session")  # fmt: skip
 
     def __init__(self, broker: Broker, session: CallSession) -> None:
         self.session = session
+        self.deadline: Deadline = session.deadline
         self._broker = broker
         self._routes = broker.routes
         self._request_max = session.limits.request_bytes
@@ -183,10 +184,6 @@ class BrokerCall:
         self._partial: dict[int, bytes] = {}
         self.cut_as: Ending | None = None
         self.cut_why = ""
-
-    @property
-    def deadline(self) -> Deadline:
-        return self.session.deadline
 
     def cut(self, ending: Ending, why: str) -> None:
         """The call is over now, and ends so: the host closes, its program or its user is gone."""
@@ -296,6 +293,8 @@ class BrokerCall:
 
     def close(self) -> None:
         """The call is over: lines without an end are written. May be called again."""
+        if not self._partial:
+            return
         try:
             for stream, rest in self._partial.items():
                 if rest:

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import select
 import socket
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from time import perf_counter
 from typing import Any, Final
 
@@ -58,7 +58,8 @@ class _Reader:
 
 
 class Reactor(trio.abc.Instrument):
-    """One of each run of trio: `Reactor.of_this_run()`. Everything is called in the trio thread.
+    """One of each run of trio: `with Reactor.used()`, and inside of it `Reactor.of_this_run()`. Everything is called
+    in the trio thread.
 
     It has to be the last of the loop's instruments that do something at the end of a turn; what else is to be done
     there is given to `at_turns_end`.
@@ -69,6 +70,8 @@ class Reactor(trio.abc.Instrument):
         self._ends: list[Callable[[], object]] = []
         self._room = bytearray(READ_BYTES)
         self._view = memoryview(self._room)
+        self._users = 0
+        self._token: trio.lowlevel.RunVarToken[Reactor] | None = None
         self._is_awake = False
         """There was news, and no lull since."""
         self._loop: _Loop | None = None
@@ -85,8 +88,34 @@ class Reactor(trio.abc.Instrument):
             return _OF_RUN.get()
         except LookupError:
             reactor = Reactor()
-            _OF_RUN.set(reactor)
+            reactor._token = _OF_RUN.set(reactor)
             return reactor
+
+    @staticmethod
+    @contextmanager
+    def used() -> Iterator[Reactor]:
+        """That of this run, which is there at least as long as this is; nothing of it is left afterwards."""
+        reactor = Reactor.of_this_run()
+        reactor._users += 1
+        try:
+            yield reactor
+        finally:
+            reactor._users -= 1
+            if not reactor._users:
+                reactor._close()
+
+    def _close(self) -> None:
+        trio.lowlevel.remove_instrument(self)
+        if self._token is not None:
+            _OF_RUN.reset(self._token)
+        if self._loop is not None:
+            self._loop = None
+            if self._is_awake:
+                trio.lowlevel.reschedule(self._watcher, outcome.Error(trio.ClosedResourceError()))
+            else:
+                trio.lowlevel.notify_closing(self._sockets.fileno())
+            self._sockets.close()
+            self._news.close()
 
     @property
     def is_direct(self) -> bool:
@@ -161,10 +190,11 @@ class Reactor(trio.abc.Instrument):
     # ---- the end of a turn -------------------------------------------------------------------------------------------
     async def _watch(self) -> None:
         """Has the loop wait for the sockets, from a lull to the next news."""
-        while True:
-            await trio.lowlevel.wait_readable(self._sockets.fileno())
-            self._is_awake = True
-            await trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.SUCCEEDED)
+        with suppress(trio.ClosedResourceError, ValueError):  # the latter from a descriptor that is closed already
+            while True:
+                await trio.lowlevel.wait_readable(self._sockets.fileno())
+                self._is_awake = True
+                await trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.SUCCEEDED)
 
     def before_io_wait(self, timeout: float) -> None:
         """Called by trio, which is about to wait for up to `timeout`."""

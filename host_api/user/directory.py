@@ -11,6 +11,7 @@ from functools import partial
 from typing import Protocol
 
 from host_api import audit
+from host_api.erasure.tombstone import PREFIX, is_tombstone
 from host_api.store.protocol import Store, Transaction
 from host_api.user.fields import checked
 
@@ -48,6 +49,8 @@ class EmbeddedDirectory:
         """
         if not user:
             raise ValueError("a user has a name: '' is nobody")
+        if is_tombstone(user):
+            raise ValueError(f"no user is called so: {PREFIX} stands for users that were erased; give the user's own id")
         values = {name: None if value is None else checked(name, value) for name, value in fields.items()}
         await self._store.write(partial(self._put, user=user, values=values))
 

@@ -142,7 +142,7 @@ class Link:
                 self._sender = trio.lowlevel.current_task()
                 await trio.lowlevel.wait_task_rescheduled(self._unpark)
             try:
-                while self._unsent:
+                while self._unsent and self._why is None:  # its socket may be closed by now
                     await trio.lowlevel.wait_writable(self._socket)
                     self._unsent = self._unsent[self._socket.send(self._unsent) :]
             except BlockingIOError:

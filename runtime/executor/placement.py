@@ -50,15 +50,17 @@ class Group:
         if len(links) == 1:
             (link,) = links.values()
             return link if link.has_room() else None
+        has_one_core = job.limits.cpu_us_per_s <= CORE_US
+        if has_one_core:
+            for link in links.values():
+                if job.program in link.programs and link.has_room():
+                    return link
         room = [link for link in links.values() if link.has_room()]
         if not room:
             return None
         least = min(room, key=_busy)
-        if job.limits.cpu_us_per_s > CORE_US:
+        if not has_one_core:
             return least
-        for link in room:
-            if job.program in link.programs:
-                return link
         home = links.get(self.home(job.program))
         if home is not None and home in room and _busy(home) <= 2 * _busy(least) + _SPREAD:
             return home

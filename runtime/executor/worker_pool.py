@@ -27,6 +27,7 @@ from runtime.executor.station import Station
 from runtime.executor.suspicion import Suspicion
 from runtime.executor.worker_link import WorkerLink
 from runtime.log import logger
+from runtime.reactor import Reactor
 from runtime.receipt import Usage
 from runtime.sandbox.abi import HOSTEL
 from runtime.sandbox.checks import ModuleFacts
@@ -57,14 +58,15 @@ async def open_workers(
     called in the trio thread for a program that keeps killing workers; it must not raise.
     """
     await _check_level(settings)
-    async with _shielded_tasks() as nursery:
-        executor = WorkerExecutor(settings, nursery, now_us=now_us, new_id=new_id, on_quarantine=on_quarantine)
-        try:
-            await executor.staff_standing()
-            yield executor
-        finally:
-            with trio.CancelScope(shield=True):
-                await executor.close()
+    with Reactor.used():
+        async with _shielded_tasks() as nursery:
+            executor = WorkerExecutor(settings, nursery, now_us=now_us, new_id=new_id, on_quarantine=on_quarantine)
+            try:
+                await executor.staff_standing()
+                yield executor
+            finally:
+                with trio.CancelScope(shield=True):
+                    await executor.close()
 
 
 @asynccontextmanager

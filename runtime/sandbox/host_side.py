@@ -6,6 +6,7 @@ a worker (executor/remote_host.py).
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Awaitable, Generator
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
@@ -31,13 +32,13 @@ class Elsewhere:
 
     __slots__ = ()
 
-    def __await__(self) -> Generator[Any, Any, bytes | None]:
-        raise NotImplementedError
+    @abstractmethod
+    def __await__(self) -> Generator[Any, Any, bytes | None]: ...
 
+    @abstractmethod
     def accepted(self) -> Awaitable[bytes | Elsewhere | None]:
         """What `HostSide.answer` would have given here: the response if there is one at once, else itself, which is
         then to be awaited in a scope like everything else."""
-        raise NotImplementedError
 
 
 class HostSide(Protocol):

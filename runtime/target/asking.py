@@ -28,6 +28,7 @@ class Asking:
         self._reader = FrameReader(RESPONSE_BYTES_MAX)
         self._waiting: dict[int, tuple[trio.Event, Told]] = {}
         self._last = 0
+        self._news = trio.lowlevel.ParkingLot()
 
     async def run(self) -> None:
         try:
@@ -63,6 +64,12 @@ class Asking:
         del self._waiting[msgid]
         return told
 
+    async def told(self, msgid: int, items: int) -> None:
+        """Waits until it has streamed so many items, or is over."""
+        over, told = self._waiting[msgid]
+        while len(told.get("items", ())) < items and not over.is_set():
+            await self._news.park()
+
     def give_up(self, msgid: int) -> None:
         """Tells the host that nobody wants it any more; `end` gives what it says to that."""
         self._unsent += cancel(msgid)
@@ -71,15 +78,18 @@ class Asking:
         match message:
             case Item(msgid, item) if msgid in self._waiting:
                 self._waiting[msgid][1].setdefault("items", []).append(item)
+                self._news.unpark_all()
             case Closing(error):
                 self._lose(str(error))
             case _ if message.msgid in self._waiting:
                 over, told = self._waiting[message.msgid]
                 told |= {"result": message.result} if message.error is None else {"error": message.error}
                 over.set()
+                self._news.unpark_all()
 
     def _lose(self, why: str) -> None:
         for over, told in self._waiting.values():
             if not over.is_set():
                 told["error"] = {"code": "connection_lost", "message": why, "details": {}, "retryable": False}
                 over.set()
+        self._news.unpark_all()

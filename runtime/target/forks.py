@@ -6,8 +6,8 @@ event loop, as a loop does not survive a fork.
 
 from __future__ import annotations
 
+import contextlib
 import os
-import signal
 import socket
 import sys
 import traceback
@@ -18,6 +18,7 @@ from typing import Final, NoReturn
 import msgspec
 import trio
 
+from runtime import jail
 from runtime.control.sockets import default_socket
 from runtime.errors import HostelError
 from runtime.target.daemon import ADVANCE, DONE, GONE, MS_BYTES, Order, serve
@@ -123,16 +124,23 @@ class Daemon:
 
 def _fork_for_ever(orders: socket.socket) -> NoReturn:
     """A child for each order, until nobody is there to order; then their channels end too."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps them: their channel tells that they are gone
+    jail.probe()  # remembered: each daemon would start a child to find the same
     while True:
         told, descriptors, _, _ = socket.recv_fds(orders, ORDER_BYTES_MAX, 1)
+        _reap()
         if not told:
             os._exit(0)
         with socket.socket(fileno=descriptors[0]) as channel:
             if os.fork() == 0:
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 orders.close()
                 _become_daemon(msgspec.json.decode(told, type=Order), channel)
+
+
+def _reap() -> None:
+    """Those that have ended: whoever asked for one knows by its channel, and nobody waits for it."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def _become_daemon(order: Order, channel: socket.socket) -> NoReturn:

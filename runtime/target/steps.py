@@ -55,6 +55,9 @@ class Stage:
             case {"cancel": name}:
                 self._asking.give_up(self._started[name])
                 await self._asking.flush()
+            case {"told": name, "items": items}:
+                with trio.move_on_after(WAIT_FOR_S):
+                    await self._asking.told(self._started[name], items)
             case {"start": name, "ask": method, "params": params}:
                 self._started[name] = self._asking.begin(method, self._filled(params))
                 await self._asking.flush()

@@ -15,6 +15,7 @@ from benchmarks import guests
 from benchmarks.measure import quantile
 from runtime.client import Client
 from runtime.errors import CompileLimitExceeded, ModuleError
+from tests.chaos.caller import Caller
 from tests.chaos.daemon import serving, until
 from tests.crash.scale import LONG
 from tests.hostile.bombs import INSIDE, OUTSIDE
@@ -28,26 +29,6 @@ CAPPED = "50,000 br_if in a row"
 LIMITS = {} if LONG else {"cpu_s": 1}
 LATE_S = 0.25
 """As in tests/hostile/test_compile_bombs.py: nine calls of ten take less."""
-
-
-class Caller:
-    """Calls of an honest program, one after the other."""
-
-    def __init__(self, client: Client, app: str) -> None:
-        self._client, self._app = client, app
-        self.took: list[float] = []
-
-    async def call_on(self) -> None:
-        while True:
-            began = trio.current_time()
-            await self._client.call(self._app, "session.info", user="alice")
-            self.took.append(trio.current_time() - began)
-            await trio.sleep(0.002)  # a load, not a wait
-
-    def told(self) -> str:
-        shares = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "longest": 1.0}
-        shown = ", ".join(f"{name} {quantile(self.took, share) * 1e3:.1f} ms" for name, share in shares.items())
-        return f"{len(self.took)} calls, {shown}"
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ import msgspec
 HAS = {"control", "releases", "workers", "store"}
 WAIT_FOR_S, PAUSE_S = 5.0, 0.01
 ANSWER_S = 60.0
+RECV_BYTES = 256 << 10
 _KEPT = re.compile(r"\$\{([a-z][a-z0-9_]*)\}")
 
 
@@ -31,7 +32,7 @@ class Connection:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(ANSWER_S)
         self._socket.connect(path)
-        self._input = self._socket.makefile("rb")
+        self._input = bytearray()
         self._last = 0
         self._answers: dict[int, dict[str, Any]] = {}
         self._items: dict[int, list[Any]] = {}
@@ -47,11 +48,21 @@ class Connection:
         told = self._answers.pop(msgid)
         return told | ({"items": self._items.pop(msgid)} if msgid in self._items else {})
 
+    def told(self, msgid: int, items: int) -> None:
+        """Reads until it has streamed so many items, or is over; WAIT_FOR_S at most."""
+        until = time.monotonic() + WAIT_FOR_S
+        while msgid not in self._answers and len(self._items.get(msgid, ())) < items:
+            self._socket.settimeout(max(0.001, until - time.monotonic()))
+            try:
+                self._read()
+            except TimeoutError:
+                break
+        self._socket.settimeout(ANSWER_S)
+
     def give_up(self, msgid: int) -> None:
         self._send([2, "$cancel", {"msgid": msgid}])
 
     def close(self) -> None:
-        self._input.close()
         self._socket.close()
 
     def _send(self, message: list[Any]) -> None:
@@ -59,10 +70,14 @@ class Connection:
         self._socket.sendall(len(data).to_bytes(4, "big") + data)
 
     def _read(self) -> None:
-        head = self._input.read(4)
-        if len(head) < 4:
-            raise ConnectionError("the daemon closed the connection")
-        message = msgspec.msgpack.decode(self._input.read(int.from_bytes(head, "big")))
+        while len(self._input) < 4 or len(self._input) < 4 + int.from_bytes(self._input[:4], "big"):
+            data = self._socket.recv(RECV_BYTES)
+            if not data:
+                raise ConnectionError("the daemon closed the connection")
+            self._input += data
+        size = 4 + int.from_bytes(self._input[:4], "big")
+        message = msgspec.msgpack.decode(self._input[4:size])
+        del self._input[:size]
         match message:
             case [1, msgid, error, result]:
                 self._answers[msgid] = {"result": result} if error is None else {"error": error}
@@ -113,6 +128,8 @@ class Player:
                 time.sleep(ms / 1000)
             case {"cancel": name}:
                 self._connection.give_up(self._started[name])
+            case {"told": name, "items": items}:
+                self._connection.told(self._started[name], items)
             case {"start": name, "ask": method, "params": params}:
                 self._started[name] = self._connection.begin(method, self._noted(params))
             case {"ask": method, "params": params}:

@@ -2,6 +2,7 @@
 
 Each is one value, or what stands where a value should: to be sent as a whole message, inside the params of a request,
 or as the result of a response. `REFUSED` has no reading; `TAKEN` are their nearest neighbours that have one.
+`sent` is a guest that sends one, in each of the `WAYS`.
 """
 
 from __future__ import annotations
@@ -9,11 +10,33 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Mapping
 
+from runtime.limits import MIB
 from runtime.wire import DEPTH_MAX, ELEMENTS_MAX, KEY_BYTES_MAX
+from tests.hostile.guests import Script
+from tests.hostile.neighbour import ROOMY
 
 MEGABYTE = 1 << 20
 KEY = b"\xa1k"
 NIL = b"\xc0"
+ROOM_FOR_BOMBS = {
+    **ROOMY, "request_bytes": 4 * MIB, "message_in_bytes": 4 * MIB, "message_out_bytes": 4 * MIB,
+    "held_bytes": 64 * MIB, "cpu_us": 60_000_000,
+}  # fmt: skip
+"""A program's limits, so large that it is the decoder that refuses, and no limit on bytes before it."""
+PARAMS = b"\x94\x00\x01\xacsession.info\x81\xa1k"
+ANSWER = b"\x94\x01\x01\xc0"
+WAYS = ("as a request", "posted", "in its params", "as an answer")
+
+
+def sent(way: str, data: bytes) -> Script:
+    """What a guest is to do that sends this to its host."""
+    made = Script()
+    if way == "as an answer":
+        said = ANSWER + data
+        return made.step("give", made.bring(said), len(said))
+    if way == "posted":
+        return made.post(data)
+    return made.call(data if way == "as a request" else PARAMS + data)
 
 
 def arrays(depth: int) -> bytes:

@@ -14,17 +14,10 @@ from runtime import Ending, wire
 from runtime.limits import MIB
 from runtime.wire import MalformedMessage
 from tests.hostile.conftest import Site
-from tests.hostile.decoder_bombs import REFUSED, TAKEN
+from tests.hostile.decoder_bombs import ANSWER, PARAMS, REFUSED, ROOM_FOR_BOMBS, TAKEN, WAYS, sent
 from tests.hostile.guests import Script
-from tests.hostile.neighbour import ROOMY, Neighbour
+from tests.hostile.neighbour import Neighbour
 
-ROOM_FOR_BOMBS = {
-    **ROOMY, "request_bytes": 4 * MIB, "message_in_bytes": 4 * MIB, "message_out_bytes": 4 * MIB,
-    "held_bytes": 64 * MIB, "cpu_us": 60_000_000,
-}  # fmt: skip
-"""So large that it is the decoder that refuses, and no limit on bytes before it."""
-PARAMS = b"\x94\x00\x01\xacsession.info\x81\xa1k"
-ANSWER = b"\x94\x01\x01\xc0"
 GROWN_MOST = 2 * MIB
 """What one decoding may allocate, besides the bytes themselves."""
 
@@ -49,23 +42,14 @@ def test_its_nearest_neighbours_are_taken(plain: str) -> None:
     wire.decode(TAKEN[plain](), 4 * MIB)
 
 
-@pytest.mark.parametrize("way", ["as a request", "posted", "in its params", "as an answer"])
+@pytest.mark.parametrize("way", WAYS)
 async def test_a_guest_that_sends_them(site: Site, neighbour: Neighbour, way: str) -> None:
     """Each ends its own call with one ending, whatever it was."""
     app = await site.install(**ROOM_FOR_BOMBS)
 
-    def script(data: bytes) -> Script:
-        made = Script()
-        if way == "as an answer":
-            said = ANSWER + data
-            return made.step("give", made.bring(said), len(said))
-        if way == "posted":
-            return made.post(data)
-        return made.call(data if way == "as a request" else PARAMS + data)
-
     async def attack() -> None:
         for bomb, make in REFUSED.items():
-            ending, error, receipt = await site.end(script(make()), app)
+            ending, error, receipt = await site.end(sent(way, make()), app)
             assert ending is Ending.PROTOCOL_VIOLATION, bomb
             assert receipt.usage.response_bytes == 0
             assert error.message.isprintable() and len(error.message) < 300

@@ -2,9 +2,9 @@
 
 Each mutant is one change to a copy of this host: those of protocol_mutants.json, written before the cases they are to
 be caught by, at least one a section of docs/protocol.md; and, with `--generated`, a sample of those that
-code_mutants.py makes of the code of bounds, quotas and idempotency. Cases are played on the copy, those of the mutant's
-own section first, until one is red, and red again. A case that never runs the changed block is left
-out. Printed is mutant → case. A survivor needs a reason in protocol_survivors.json; one without fails the run, and so
+code_mutants.py makes of the code of bounds, quotas and idempotency. Cases are played on the copy, first the one that
+noticed it last time (protocol_noticed.json; `--record` writes that anew), then those of the mutant's own section, until
+one is red, and red again. A case that never runs the changed block is left out. Printed is mutant → case. A survivor needs a reason in protocol_survivors.json; one without fails the run, and so
 does a reason for a mutant that is noticed. A run that was cut off goes on where it was.
 
 What must not live here: the mutants themselves, and anything about what a case expects.
@@ -45,6 +45,8 @@ from tests.mutation.reached import blocks_of, cases_of_blocks  # noqa: E402
 SUITE = ROOT / "tests/conformance"
 WRITTEN = HERE / "protocol_mutants.json"
 SURVIVORS = HERE / "protocol_survivors.json"
+NOTICED = HERE / "protocol_noticed.json"
+"""Mutant → the case that noticed it last: where to begin, and no proof of anything."""
 KEPT = ROOT / "build/mutants"
 """What a run found, for the next one."""
 FILES = {
@@ -157,6 +159,7 @@ class Hunt:
     cases: list[Case] = field(default_factory=lambda: list(read_all(SUITE / "cases")))
     found: dict[str, str | None] = field(default_factory=dict)
     blocks: dict[str, list[str]] = field(default_factory=dict)
+    noticed: dict[str, str] = field(default_factory=lambda: _read(NOTICED))
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def red_case(self, mutant: Mutant) -> str | None:
@@ -174,14 +177,15 @@ class Hunt:
         return case
 
     def order(self, mutant: Mutant) -> list[Case]:
-        """Those of its section first, and of them those that run most of the changed file. Without those that never run
-        what is changed, where that is known."""
+        """Who noticed it last, then those of its section, and of them those that run most of the changed file. Without
+        those that never run what is changed, where that is known."""
         cases, much = self.cases, self._much[mutant.file]
         if mutant.text and self.blocks:
             blocks = blocks_of(mutant.file, self._sources[mutant.file], mutant.line, self._sources)
             reaching = {case for block in blocks or () for case in self.blocks.get(block, ())}
             cases = [case for case in cases if blocks is None or case.id in reaching]
-        return sorted(cases, key=lambda case: (case.section != mutant.section, -much[case.id]))
+        last = self.noticed.get(mutant.id)
+        return sorted(cases, key=lambda case: (case.id != last, case.section != mutant.section, -much[case.id]))
 
     @cached_property
     def _much(self) -> dict[str, Counter[str]]:
@@ -224,7 +228,7 @@ def _read(file: Path) -> dict[str, Any]:
 def _write(file: Path, told: dict[str, Any]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     new = file.with_suffix(".new")
-    new.write_text(json.dumps(told, indent=1), encoding="utf-8")
+    new.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     new.replace(file)
 
 
@@ -238,12 +242,20 @@ def _report(hunt: Hunt, mutants: Sequence[Mutant], jobs: int) -> Iterator[tuple[
             yield mutant, case
 
 
+def _recorded(before: dict[str, str], cases: dict[str, str | None]) -> dict[str, str]:
+    """With what earlier runs noticed of mutants that are still there, and were not tried now."""
+    there = {mutant.id for mutant in (*written(), *generated(None))}
+    kept = {name: case for name, case in before.items() if name in there and name not in cases}
+    return dict(sorted((kept | {name: case for name, case in cases.items() if case is not None}).items()))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Break this host, and see whether the conformance suite notices.")
     parser.add_argument("ids", nargs="*", help="mutants to try, by the beginning of an id; all where none is given")
     parser.add_argument("--generated", action="store_true", help="also a sample of changes to the code of bounds")
     parser.add_argument("--sample", type=int, default=SAMPLE, help="how many of those (%(default)s)")
     parser.add_argument("--jobs", type=int, default=2, help="how many at once (%(default)s)")
+    parser.add_argument("--record", action="store_true", help=f"write what noticed each to {NOTICED.name}")
     asked = parser.parse_args()
     mutants = [*written(), *(generated(asked.sample) if asked.generated else ())]
     if asked.ids:
@@ -252,7 +264,10 @@ def main() -> int:
     if any(mutant.text for mutant in mutants):
         hunt.learn_blocks()
     _compiled()
-    survivors = {mutant.id for mutant, case in _report(hunt, mutants, asked.jobs) if case is None}
+    cases = {mutant.id: case for mutant, case in _report(hunt, mutants, asked.jobs)}
+    survivors = {name for name, case in cases.items() if case is None}
+    if asked.record:
+        _write(NOTICED, _recorded(hunt.noticed, cases))
     excused = json.loads(SURVIVORS.read_text(encoding="utf-8")).keys() & {mutant.id for mutant in mutants}
     for name in sorted(survivors ^ excused):
         print(f"{name}: {'survives without a reason' if name in survivors else 'is noticed, and has a reason'}")

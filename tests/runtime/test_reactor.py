@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -237,6 +238,27 @@ async def test_the_ends_of_turns_are_told_until_they_are_not_wanted(reactor: Rea
 
 async def test_there_is_one_for_a_run() -> None:
     assert Reactor.of_this_run() is Reactor.of_this_run()
+
+
+async def test_nothing_of_it_is_left_when_nobody_uses_it(pair: tuple[Any, Any]) -> None:
+    ours, theirs = pair
+    before = _descriptors()
+    for is_awake in (False, True):
+        with Reactor.used() as reactor, Reactor.used() as again:
+            assert again is reactor is Reactor.of_this_run()
+            theirs.send(b"x")
+            await reactor.read(ours, lambda data: False)
+            assert len(_descriptors()) > len(before)
+            if not is_awake:
+                await trio.testing.wait_all_tasks_blocked(5 * LULL_S)
+        assert _descriptors() == before
+        await trio.testing.wait_all_tasks_blocked()
+    with Reactor.used() as another:
+        assert another is not reactor
+
+
+def _descriptors() -> list[str]:
+    return sorted(each.name for each in Path("/proc/self/fd").iterdir())
 
 
 def test_inside_another_loop_it_never_keeps_that_one_waiting() -> None:

@@ -99,12 +99,12 @@ async def serve_one(answers: Mapping[str, Answer], connection: socket.socket) ->
 
 @contextmanager
 def _turns(server: ControlServer) -> Iterator[None]:
-    reactor = Reactor.of_this_run()
-    reactor.at_turns_end(server.end_turn)
-    try:
-        yield
-    finally:
-        reactor.not_at_turns_end(server.end_turn)
+    with Reactor.used() as reactor:
+        reactor.at_turns_end(server.end_turn)
+        try:
+            yield
+        finally:
+            reactor.not_at_turns_end(server.end_turn)
 
 
 def _admit_local(server: ControlServer, connection: socket.socket) -> None:

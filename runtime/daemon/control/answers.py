@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import trio
@@ -47,10 +47,10 @@ class Answer:
     method: ControlMethod[Any, Any]
     run: Callable[..., Any]
     told_who: bool = False
+    stream: bool = field(init=False)
 
-    @property
-    def stream(self) -> bool:
-        return self.method.stream is not None
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stream", self.method.stream is not None)
 
 
 def by_name(*answers: Answer) -> Mapping[str, Answer]:

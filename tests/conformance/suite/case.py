@@ -81,6 +81,9 @@ class Step(_Part, frozen=True, kw_only=True):
     end: Name | UnsetType = UNSET
     """Waits for what was started under that name."""
     cancel: Name | UnsetType = UNSET
+    told: Name | UnsetType = UNSET
+    """Waits until the stream that was started under that name has given `items` items, 5 s at most."""
+    items: Annotated[int, Meta(ge=1, le=100)] | UnsetType = UNSET
     advance_ms: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
     restart: Literal[True] | UnsetType = UNSET
     pay_out: dict[str, Any] | UnsetType = UNSET
@@ -133,7 +136,7 @@ class Case(_Part, frozen=True, kw_only=True):
         return self.id.partition("/")[0]
 
 
-_KINDS = ("ask", "end", "cancel", "advance_ms", "restart", "pay_out", "raw")
+_KINDS = ("ask", "end", "cancel", "told", "advance_ms", "restart", "pay_out", "raw")
 
 
 def read(file: Path) -> Case:

@@ -15,6 +15,11 @@ from .archive import bundle, key_text
 from .case import Case, CaseError, Step
 
 
+_AS_IT_IS = (
+    "start", "end", "cancel", "told", "items", "advance_ms", "restart", "pay_out", "wait_for", "times", "messages",
+)  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expanded:
     """`steps` begins with those that set the case up; each of them must succeed."""
@@ -70,7 +75,7 @@ def _step(step: Step, bundles: dict[str, bytes]) -> dict[str, Any]:
     sent: dict[str, Any] = {}
     if step.ask:
         sent["ask"], sent["params"] = step.ask, _filled(step.params, bundles)
-    for name in ("start", "end", "cancel", "advance_ms", "restart", "pay_out", "wait_for", "times", "messages"):
+    for name in _AS_IT_IS:
         if (value := getattr(step, name)) is not UNSET:
             sent[name] = value
     if step.raw is not UNSET:

@@ -263,12 +263,14 @@ async def test_put_sets_forgets_and_leaves_the_rest(world: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("user", "values"), [("alice", {"nickname": "Mei", "phone": "7"}), ("", {}), ("a", {"x": "y"})]
+    ("user", "values"),
+    [("alice", {"nickname": "Mei", "phone": "7"}), ("", {}), ("a", {"x": "y"}), ("erased:0f", {"nickname": "Mei"})],
 )
 async def test_a_put_that_is_refused_changes_nothing(world: Any, user: str, values: dict[str, str]) -> None:
-    with pytest.raises(ValueError, match=r"phone must|a user has a name|unknown field"):
+    with pytest.raises(ValueError, match=r"phone must|a user has a name|unknown field|no user is called so"):
         await world.embedded.put(user, values)
     assert (await world.embedded.fields("alice", ("nickname",)))["nickname"] == "Lin"
+    assert user == "alice" or await world.embedded.fields(user, ("nickname",)) == {}
 
 
 async def test_a_put_is_one_record_without_values(world: Any) -> None:
