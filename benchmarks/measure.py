@@ -6,6 +6,7 @@ told is the median over the rounds of each round's figure.
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
 import threading
@@ -61,6 +62,9 @@ class Timing:
     cpu_p99_us: float = 0.0
     """Of this thread, for one that is done by a single task: what is over the bar by this is slow by itself, and not
     because a processor was away. 0 where several tasks take turns."""
+    calm_p99_us: float = 0.0
+    """Of those during which the kernel never took the processor from this thread for another: wall time with all that
+    it waits for by itself, and nothing of what else the machine does. 0 as above."""
 
 
 def quantile(values: Sequence[float], q: float) -> float:
@@ -76,16 +80,20 @@ async def timed(one: One, count: int, *, tasks: int = 1, before: One | None = No
     """
     took: list[float] = []
     own: list[float] = []
+    calm: list[float] = []
     clock, thread_clock = time.perf_counter, time.thread_time
 
     async def alone() -> None:
         for number in range(count):
             if before is not None:
                 await before(number)
+            displaced = _displaced()
             own_began, began = thread_clock(), clock()
             await one(number)
             took.append(clock() - began)
             own.append(thread_clock() - own_began)
+            if _displaced() == displaced:
+                calm.append(took[-1])
 
     async def in_company(first: int) -> None:
         for number in range(first, count, tasks):
@@ -105,7 +113,13 @@ async def timed(one: One, count: int, *, tasks: int = 1, before: One | None = No
     return Timing(
         p50_us=quantile(took, 0.5) * 1e6, p99_us=quantile(took, 0.99) * 1e6, max_us=max(took) * 1e6,
         per_s=count / wall, cpu_us=cpu / count * 1e6, cpu_p99_us=quantile(own, 0.99) * 1e6 if own else 0.0,
+        calm_p99_us=quantile(calm, 0.99) * 1e6 if calm else 0.0,
     )  # fmt: skip
+
+
+def _displaced() -> int:
+    """How often this thread had to leave a processor that it wanted to keep."""
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_nivcsw
 
 
 async def interleaved(cases: Mapping[str, Callable[[], Awaitable[Timing]]], rounds: int) -> dict[str, Timing]:

@@ -42,6 +42,11 @@ TURN_NS = 500_000
 """Calls that never wait let other tasks run this often; a checkpoint for each would cost a tenth of a call."""
 
 
+PATIENCE_S = 2.0
+"""How long guests may take to be gone when the host closes; then the host goes without what their workers would tell
+of them."""
+
+
 class Words(NamedTuple):
     """What the caller says of the session."""
 
@@ -342,16 +347,18 @@ class Calls:
         """Ends the calls of a program, of a user, of both or of all, and waits until they are over. What they had
         handed to the store is done and recorded. Not to be called from within such a call."""
         self.residents.drop(app_id, user)
+        told = set[BrokerCall]()
         with trio.CancelScope(shield=True):
             while mine := [
                 call
                 for call in self._in_flight.values()
                 if app_id in (None, call.session.app_id) and user in (None, call.session.user)
             ]:
-                for call in mine:
+                for call in (call for call in mine if call not in told):
                     call.cut(ending, why)
-                if any(call.session.call_id in self._in_flight for call in mine):  # one that waits for a worker ends
-                    await self._one_ends()  # inside of `cut`, and nobody else may be about to
+                told.update(mine)
+                while mine[-1].session.call_id in self._in_flight:  # one that waits for a worker ends inside of `cut`
+                    await self._one_ends()
 
     @asynccontextmanager
     async def barred(self, user: str) -> AsyncIterator[None]:
@@ -375,7 +382,16 @@ class Calls:
                 while self._in_flight:
                     await self._one_ends()
         finally:
-            await self.cut(Ending.CANCELLED, "the host closed while the call was in flight")
+            with trio.CancelScope(shield=True):
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._lose_patience)
+                    await self.cut(Ending.CANCELLED, "the host closed while the call was in flight")
+                    nursery.cancel_scope.cancel()
+
+    async def _lose_patience(self) -> None:
+        """So that a host with very many calls, or with a worker that hangs, closes in time too."""
+        await trio.sleep(PATIENCE_S)
+        self._executor.abandon()
 
     async def _one_ends(self) -> None:
         if self._ended.is_set():  # else somebody waits on it already: one event for all who wait

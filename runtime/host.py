@@ -176,7 +176,7 @@ class Host(HostOperations):
         app_id = program.app_id
         self._calls.residents.drop(app_id)
         await self._store.write(lambda tx: removal.leave(tx, app_id))
-        self._registry.refresh(app_id)
+        self._changes.forget_stop(app_id)
         if end_calls or erase:
             await self._calls.cut(Ending.REVOKED, "the program was uninstalled", app_id=app_id)
         closed = await self._changes.end_payments(app_id, CloseReason.UNINSTALLED)

@@ -95,6 +95,11 @@ class ProgramChanges(StateChanges):
                 code="step_refused", details={"allowed": []},
             )  # fmt: skip
 
+    def forget_stop(self, app_id: str) -> None:
+        """The store has that the program leaves. What is installed in its place is another, which nobody stopped."""
+        self._unrecorded.pop(app_id, None)
+        self._registry.let_go(app_id)
+
     def as_it_stands(self, status: ProgramStatus) -> ProgramStatus:
         stop = self._unrecorded.get(status.app_id)
         if stop is None:

@@ -21,6 +21,9 @@ from typing import Any, Final
 import outcome
 import trio
 
+from runtime.log import logger
+
+_log = logger("reactor")
 READ_BYTES: Final = 256 << 10
 """So much is read from one socket before others have their turn."""
 LULL_S: Final = 0.001
@@ -31,6 +34,7 @@ GATHER_S: Final = 0.0003
 """How long what comes is dealt with before the ends of the turn: each time something is sent wakes who gets it."""
 _AT_ONCE: Final = 64
 
+Sock = socket.socket | trio.socket.SocketType
 Take = Callable[[bytes], bool]
 """Deals with what was read, b"" at the end of the stream; True: it goes on with what comes next."""
 
@@ -48,12 +52,12 @@ class _Loop:
 
 
 class _Reader:
-    """A task that waits in `Reactor.read`."""
+    """A task that waits in `Reactor.read`, or, without `take`, in `Reactor.news`."""
 
-    __slots__ = ("bytes_most", "sock", "take", "task")
+    __slots__ = ("among", "bytes_most", "sock", "take", "task")
 
-    def __init__(self, sock: socket.socket, take: Take, bytes_most: int) -> None:
-        self.sock, self.take, self.bytes_most = sock, take, bytes_most
+    def __init__(self, sock: Sock, take: Take | None, bytes_most: int, among: select.epoll) -> None:
+        self.sock, self.take, self.bytes_most, self.among = sock, take, bytes_most, among
         self.task = trio.lowlevel.current_task()
 
 
@@ -67,6 +71,8 @@ class Reactor(trio.abc.Instrument):
 
     def __init__(self) -> None:
         self._readers: dict[int, _Reader] = {}
+        self._late: dict[int, None] = {}
+        """Descriptors with news for which a turn had no time: the first of the next."""
         self._ends: list[Callable[[], object]] = []
         self._room = bytearray(READ_BYTES)
         self._view = memoryview(self._room)
@@ -77,8 +83,9 @@ class Reactor(trio.abc.Instrument):
         self._loop: _Loop | None = None
         with suppress(AttributeError):
             self._loop = _Loop()
-            self._sockets, self._news = select.epoll(), select.epoll()
+            self._sockets, self._news, self._crowd = select.epoll(), select.epoll(), select.epoll()
             self._news.register(self._loop.fd, select.EPOLLIN)
+            self._news.register(self._crowd.fileno(), select.EPOLLIN)
             self._watcher = trio.lowlevel.spawn_system_task(self._watch, name="reactor")
         trio.lowlevel.add_instrument(self)
 
@@ -116,6 +123,7 @@ class Reactor(trio.abc.Instrument):
                 trio.lowlevel.notify_closing(self._sockets.fileno())
             self._sockets.close()
             self._news.close()
+            self._crowd.close()
 
     @property
     def is_direct(self) -> bool:
@@ -127,27 +135,39 @@ class Reactor(trio.abc.Instrument):
         self._loop = None
 
     def at_turns_end(self, call: Callable[[], object]) -> None:
-        """Calls it at the end of each turn, until `not_at_turns_end`. It must not raise. What it schedules may run only
-        when the loop wakes up next."""
+        """Calls it at the end of each turn, until `not_at_turns_end`. What it raises is logged, and nobody else is
+        told. What it schedules may run only when the loop wakes up next."""
         self._ends.append(call)
 
     def not_at_turns_end(self, call: Callable[[], object]) -> None:
         self._ends.remove(call)
 
     # ---- reading -----------------------------------------------------------------------------------------------------
-    async def read(self, sock: socket.socket, take: Take, bytes_most: int = READ_BYTES) -> None:
+    async def read(self, sock: socket.socket, take: Take, bytes_most: int = READ_BYTES, *, first: bool = False) -> None:
         """Reads what comes, at most `bytes_most` at once, and calls `take` with it until that is not True. Raises what
-        `take` raised, ClosedResourceError after `closing`. One reader a socket; when cancelled, nothing is lost."""
+        `take` raised, ClosedResourceError after `closing`. One reader a socket; when cancelled, nothing is lost.
+        `first`: it is looked at in each turn, however large the crowd is that has news; for few."""
         if self._loop is None:
             await self._read_by_task(sock, take, bytes_most)
-            return
+        else:
+            await self._park(sock, take, bytes_most, self._news if first else self._crowd)
+
+    async def news(self, sock: Sock) -> None:
+        """Waits until there is something to read, or the end of the stream. Of a crowd that waits, some tasks wake up
+        each turn, however many have news. Otherwise as `read`."""
+        if self._loop is None:
+            await trio.lowlevel.wait_readable(sock)
+        else:
+            await self._park(sock, None, 0, self._crowd)
+
+    async def _park(self, sock: Sock, take: Take | None, bytes_most: int, among: select.epoll) -> None:
         fd = sock.fileno()
         if fd < 0:
             raise trio.ClosedResourceError
         if fd in self._readers:
             raise trio.BusyResourceError("somebody reads from this socket already")
-        self._readers[fd] = _Reader(sock, take, bytes_most)
-        self._news.register(fd, select.EPOLLIN)
+        self._readers[fd] = _Reader(sock, take, bytes_most, among)
+        among.register(fd, select.EPOLLIN)
         self._sockets.register(fd, select.EPOLLIN)
 
         def abort(_: object) -> trio.lowlevel.Abort:
@@ -162,7 +182,7 @@ class Reactor(trio.abc.Instrument):
             if (data := self._received(sock, bytes_most)) is not None and not take(data):
                 return
 
-    def closing(self, sock: socket.socket) -> None:
+    def closing(self, sock: Sock) -> None:
         """Before the socket is closed: who waits for it in trio, or here, is told."""
         trio.lowlevel.notify_closing(sock)
         if (reader := self._readers.get(sock.fileno())) is not None and reader.sock is sock:
@@ -179,9 +199,11 @@ class Reactor(trio.abc.Instrument):
         return bytes(self._view[:count])
 
     def _forget(self, fd: int) -> _Reader:
-        self._news.unregister(fd)
+        reader = self._readers.pop(fd)
+        reader.among.unregister(fd)
         self._sockets.unregister(fd)
-        return self._readers.pop(fd)
+        self._late.pop(fd, None)
+        return reader
 
     def _wake(self, reader: _Reader, with_what: outcome.Outcome[None]) -> None:
         self._forget(reader.sock.fileno())
@@ -198,24 +220,30 @@ class Reactor(trio.abc.Instrument):
 
     def before_io_wait(self, timeout: float) -> None:
         """Called by trio, which is about to wait for up to `timeout`."""
-        for end in self._ends:
-            end()
+        self._end_turn()
         loop = self._loop
         if loop is not None and self._is_awake:
             self._stay(loop, 0 if loop.runnable else timeout)
         if loop is not None and timeout and loop.runnable:
             loop.wake()
 
+    def _end_turn(self) -> None:
+        """Whatever one raises: trio takes an instrument that raises out, and everybody would wait for ever."""
+        for end in self._ends:
+            try:
+                end()
+            except Exception as error:  # a bug of ours
+                _log.error("the end of a turn failed", exc_info=error)
+
     def _stay(self, loop: _Loop, timeout: float) -> None:
         """Waits for news and deals with it, until the loop has something to do or there is a lull."""
         poll, until = self._news.poll, perf_counter() + TURN_S
         while found := poll(min(timeout, LULL_S), _AT_ONCE):
             gathers_until = perf_counter() + GATHER_S
-            while not (has_loop := self._deal_with(found, loop.fd)) and not loop.runnable:
+            while not (has_loop := self._deal_with(found, loop.fd, until)) and not loop.runnable:
                 if perf_counter() > gathers_until or not (found := poll(0, _AT_ONCE)):
                     break
-            for end in self._ends:
-                end()
+            self._end_turn()
             if has_loop or loop.runnable:
                 return
             if perf_counter() > until:
@@ -225,17 +253,31 @@ class Reactor(trio.abc.Instrument):
             self._is_awake = False
             trio.lowlevel.reschedule(self._watcher)
 
-    def _deal_with(self, found: list[tuple[int, int]], loop_fd: int) -> bool:
-        """Whether the loop has news."""
-        has_loop = False
+    def _deal_with(self, found: list[tuple[int, int]], loop_fd: int, until: float) -> bool:
+        """Whether the loop has news. Of the crowd one socket is dealt with at the least, and those that were late come
+        first."""
+        has_loop, late = False, self._late
         for fd, _ in found:
             if fd == loop_fd:
                 has_loop = True
             elif (reader := self._readers.get(fd)) is not None:
                 self._deal(reader)
+            elif fd == self._crowd.fileno():
+                for each, _ in self._crowd.poll(0, _AT_ONCE):
+                    late[each] = None
+        while late:
+            fd = next(iter(late))
+            del late[fd]
+            if (reader := self._readers.get(fd)) is not None:
+                self._deal(reader)
+            if perf_counter() > until:
+                break
         return has_loop
 
     def _deal(self, reader: _Reader) -> None:
+        if reader.take is None or not isinstance(reader.sock, socket.socket):
+            self._wake(reader, outcome.Value(None))
+            return
         if (data := self._received(reader.sock, reader.bytes_most)) is None:
             return
         try:

@@ -104,6 +104,9 @@ class StateChanges:
     def may_revive(self, app_id: str) -> None:
         """Raises UsageError `step_refused`: its stop is not in the store yet."""
 
+    def forget_stop(self, app_id: str) -> None:
+        """The program leaves: what was not recorded of its stop is nobody's."""
+
     def as_it_stands(self, status: ProgramStatus) -> ProgramStatus:
         """What the store says of a program, with what it does not know yet."""
         return status

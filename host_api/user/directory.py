@@ -50,7 +50,7 @@ class EmbeddedDirectory:
         if not user:
             raise ValueError("a user has a name: '' is nobody")
         if is_tombstone(user):
-            raise ValueError(f"no user is called so: {PREFIX} stands for users that were erased; give the user's own id")
+            raise ValueError(f"no user is called so: {PREFIX} stands for users that were erased")
         values = {name: None if value is None else checked(name, value) for name, value in fields.items()}
         await self._store.write(partial(self._put, user=user, values=values))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -108,3 +109,4 @@ def _run(config: Config, read_again: Callable[[], Config]) -> None:
     write_to(sys.stderr, level=config.log.level, as_json=as_json)
     doors = (control_door, http_door) if config.service.http else (control_door,)
     trio.run(lambda: run(config, doors, read_again=read_again))
+    gc.freeze()  # or Python's end would look through all that thousands of calls left, as long as it took to end them

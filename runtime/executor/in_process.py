@@ -146,6 +146,9 @@ class InProcessExecutor:
     def give_up(self, started: Any) -> None:
         """Nothing is started here without a task."""
 
+    def abandon(self) -> None:
+        """See `Executor.abandon`. A guest in this process is dropped where it stands: none is left to be waited for."""
+
     def status(self) -> ExecutorStatus:
         return ExecutorStatus(
             placement="in_process", sandbox_level="none", ticker=self.ticker.kind, slots=self.pool.slots,

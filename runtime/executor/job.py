@@ -108,6 +108,11 @@ class Executor(Protocol):
         """Nobody wants the outcome of what `start` began: the guest is dropped, which is the outcome."""
         ...
 
+    def abandon(self) -> None:
+        """The host closes, and jobs that were told to end have not: they end now as `deadline_exceeded`, whatever their
+        guests do. No job is begun after this."""
+        ...
+
     def forget(self, program: str, user: str) -> None:
         """Drops the resident sandbox of that user where there is one and no job is in it."""
         ...

@@ -185,7 +185,7 @@ class Station:
             return not left
 
         while True:
-            await self._reactor.read(child.link, taken)
+            await self._reactor.read(child.link, taken, first=True)
             await link.outbox.taken()
             while self._taken(take, b""):
                 await link.outbox.taken()

@@ -154,6 +154,12 @@ class WorkerLink:
         flight.end(outcome)
         self._ended(flight)
 
+    def abandon(self) -> None:
+        """Its calls end without it, and whatever it still says of them is not heard: it is to be ended."""
+        self.gone = True
+        for flight in tuple(self.flights.values()):
+            self._end(flight, Outcome(ending=Ending.DEADLINE_EXCEEDED))
+
     def lose(self, why: str) -> None:
         """The worker is gone, and its calls with it."""
         self.gone = True

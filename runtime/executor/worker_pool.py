@@ -198,6 +198,19 @@ class WorkerExecutor:
             scope.cancel()
         self._expired(flight)
 
+    def abandon(self) -> None:
+        """See `Executor.abandon`. The workers that had them are ended too."""
+        left = sum(len(group.waiting) + sum(len(link.flights) for link in group.links.values())
+                   for group in self._groups.values())  # fmt: skip
+        _log.warning("calls that were told to end have not: they end without their workers", calls=left)
+        for group in self._groups.values():
+            for flight in tuple(group.waiting):
+                self._expired(flight)
+            for link in group.links.values():
+                link.abandon()
+        for station in self._stations.values():
+            station.close()
+
     def forget(self, program: str, user: str) -> None:
         """See `Executor.forget`. Whichever worker has it."""
         for group in self._groups.values():

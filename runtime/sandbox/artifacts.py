@@ -7,8 +7,9 @@ handed out, and whatever is not exactly what this host wrote for this module and
 removed. Nothing is ever mapped from a file. All calls are synchronous.
 
 The tag is AES-GCM's over no plain text: the processor does it at memory speed, where a keyed hash took as long as all
-the rest of a get. It needs a number used once for each record under a key: one drawn anew for every record, under a key
-of the record's own name.
+the rest of a get. What such a tag must not meet is one number twice under one key: here a key makes one tag. It follows
+from this host's, the record's name and 32 bytes drawn for the record, which stand in it; who changes those has another
+key to guess.
 """
 
 from __future__ import annotations
@@ -37,13 +38,14 @@ from runtime.sandbox.checks import ModuleFacts
 
 KEY_BYTES: Final = 32
 FACTS_MOST: Final = 64 * KIB
-_MAGIC: Final = b"hostelA2"
-_HEAD: Final = struct.Struct(">8s12s16s")
-"""Magic, number used once, tag of all that follows."""
+_MAGIC: Final = b"hostelA3"
+_HEAD: Final = struct.Struct(">8s32s16s")
+"""Magic, what was drawn for the key, tag of all that follows."""
 _LENGTHS: Final = struct.Struct(">IQ")
 """Of the JSON and of the artifact, which follow."""
 _BEGIN: Final = _HEAD.size + _LENGTHS.size
-_NONCE_BYTES: Final = 12
+_DRAWN_BYTES: Final = 32
+_NONCE: Final = bytes(12)
 _decode_facts: Final = msgspec.json.Decoder(ModuleFacts).decode
 _VERDICTS_MOST: Final = 4_096
 _METERED: Final = "-fuel"
@@ -124,12 +126,15 @@ class ArtifactCache:
             raise UsageError(f"not a SHA-256 in hex: {ascii(module_sha256)[:80]}")
         return f"{module_sha256}-{self._fingerprint}{_METERED if metered else ''}"
 
-    def _sealing(self, name: str) -> AESGCM:
+    def _sealing(self, name: str, drawn: bytes) -> AESGCM:
+        """With the key of one record. The name ends where the last bytes, always as many, begin."""
         if isinstance(self._key, Path):
             make_private(self._key.parent)
             self._key = load_or_create_key(self._key)
         return AESGCM(
-            hashlib.blake2b(name.encode(), key=self._key, digest_size=KEY_BYTES, person=b"hostel artifact").digest()
+            hashlib.blake2b(
+                name.encode() + drawn, key=self._key, digest_size=KEY_BYTES, person=b"hostel artifact"
+            ).digest()
         )
 
     def _seal(self, name: str, told: bytes, artifact: bytes) -> None:
@@ -137,9 +142,9 @@ class ArtifactCache:
         if len(told) > FACTS_MOST or len(artifact) > self._artifact_bytes_max or size > self._bytes_max:
             return
         body = _LENGTHS.pack(len(told), len(artifact)) + told + artifact
-        nonce = secrets.token_bytes(_NONCE_BYTES)
-        tag = self._sealing(name).encrypt(nonce, b"", body)
-        self._shelf.write(name, _HEAD.pack(_MAGIC, nonce, tag) + body)
+        drawn = secrets.token_bytes(_DRAWN_BYTES)
+        tag = self._sealing(name, drawn).encrypt(_NONCE, b"", body)
+        self._shelf.write(name, _HEAD.pack(_MAGIC, drawn, tag) + body)
 
     def _open(self, name: str) -> tuple[bytes, bytes] | None:
         """JSON and artifact of an authentic record; anything else is removed."""
@@ -147,12 +152,12 @@ class ArtifactCache:
         if record is None:
             return None
         if len(record) >= _BEGIN:
-            magic, nonce, tag = _HEAD.unpack_from(record)
+            magic, drawn, tag = _HEAD.unpack_from(record)
             told_bytes, artifact_bytes = _LENGTHS.unpack_from(record, _HEAD.size)
             end = _BEGIN + told_bytes
             if magic == _MAGIC and end + artifact_bytes == len(record):
                 with contextlib.suppress(InvalidTag):
-                    self._sealing(name).decrypt(nonce, tag, memoryview(record)[_HEAD.size :])
+                    self._sealing(name, drawn).decrypt(_NONCE, tag, memoryview(record)[_HEAD.size :])
                     return record[_BEGIN:end], record[end:]
         self._shelf.remove(name)
         return None

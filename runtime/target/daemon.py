@@ -1,7 +1,7 @@
 """A daemon for cases: what `hostel serve` runs, with jailed workers and its socket, as a process forked for it.
 
 What lives here: that process. It opens the host a case asks for, and is told over a channel of its own, never over the
-control socket, to move its clock, to stop as on SIGTERM, or to be gone at once. forks.py starts it.
+control socket, to move its clock, to pay out, to stop as on SIGTERM, or to be gone at once. forks.py starts it.
 """
 
 from __future__ import annotations
@@ -26,14 +26,18 @@ from runtime.host import Host
 from runtime.log import write_to
 from runtime.rehearsal import Rehearsal
 from runtime.target import world
+from runtime.target.payouts import pay_out
 from runtime.testing import VirtualClock
 from runtime.worker_settings import WorkerSettings
 
 DONE: Final = b"+"
 """It is ready; its clock was moved and what fell due is done."""
 ADVANCE: Final = b"a"
-"""Its clock, by so many ms, 8 bytes, big end first."""
-MS_BYTES: Final = 8
+"""Its clock, by so many ms."""
+PAY_OUT: Final = b"p"
+"""From a merchant account: so many bytes of JSON follow, [app id, minor units, currency]."""
+NUMBER_BYTES: Final = 8
+"""After a word, big end first."""
 GONE: Final = b"x"
 """At once. The end of the channel stands for SIGTERM."""
 SLOTS: Final = 1_024
@@ -104,9 +108,11 @@ async def _hear(channel: socket.socket, host: Host, clock: VirtualClock | None) 
     while word := await told.recv(1):
         if word == GONE:
             os.kill(os.getpid(), signal.SIGKILL)
-        ms = int.from_bytes(await told.recv(MS_BYTES), "big")
-        if clock is not None:
-            clock.advance(ms=ms)
+        number = int.from_bytes(await told.recv(NUMBER_BYTES), "big")
+        if word == PAY_OUT:
+            await pay_out(host, *msgspec.json.decode(await told.recv(number), type=tuple[str, int, str]))
+        elif clock is not None:
+            clock.advance(ms=number)
             await host.settle()
         await told.send(DONE)
     os.kill(os.getpid(), signal.SIGTERM)

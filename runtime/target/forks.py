@@ -7,6 +7,7 @@ event loop, as a loop does not survive a fork.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import socket
 import sys
@@ -21,7 +22,7 @@ import trio
 from runtime import jail
 from runtime.control.sockets import default_socket
 from runtime.errors import HostelError
-from runtime.target.daemon import ADVANCE, DONE, GONE, MS_BYTES, Order, serve
+from runtime.target.daemon import ADVANCE, DONE, GONE, NUMBER_BYTES, PAY_OUT, Order, serve
 
 ORDER_BYTES_MAX: Final = 128 << 10
 FAILED: Final = 70
@@ -92,7 +93,13 @@ class Daemon:
 
     async def advance(self, ms: int) -> None:
         """Moves its clock; what falls due is done then. Raises DaemonLost."""
-        self._channel.send(ADVANCE + ms.to_bytes(MS_BYTES, "big"))
+        self._channel.send(ADVANCE + ms.to_bytes(NUMBER_BYTES, "big"))
+        await self.done()
+
+    async def pay_out(self, app_id: str, amount: int, currency: str) -> None:
+        """So many minor units leave the program's merchant account. Raises DaemonLost: it could not, or is gone."""
+        told = msgspec.json.encode((app_id, amount, currency))
+        self._channel.send(PAY_OUT + len(told).to_bytes(NUMBER_BYTES, "big") + told)
         await self.done()
 
     async def done(self) -> None:
@@ -125,6 +132,8 @@ class Daemon:
 def _fork_for_ever(orders: socket.socket) -> NoReturn:
     """A child for each order, until nobody is there to order; then their channels end too."""
     jail.probe()  # remembered: each daemon would start a child to find the same
+    gc.collect()
+    gc.freeze()  # or each daemon's collector would look at all that was imported, and so copy its pages
     while True:
         told, descriptors, _, _ = socket.recv_fds(orders, ORDER_BYTES_MAX, 1)
         _reap()

@@ -17,21 +17,18 @@ from typing import Any, Final
 
 import trio
 
-from host_api import ledger
-from host_api.ledger import AccountKind, AccountName
 from runtime.daemon.control import serve_one
 from runtime.daemon.control.host_answers import HostAnswers
 from runtime.host import Host
 from runtime.rehearsal import Rehearsal
 from runtime.target import world
 from runtime.target.asking import Asking
+from runtime.target.payouts import pay_out
 from runtime.target.steps import Stage
 from runtime.testing import VirtualClock
 
-FEATURES: Final = frozenset({"clock", "restart", "control", "releases", "store", "names", "fresh", "faults"})
+FEATURES: Final = frozenset({"clock", "restart", "control", "releases", "store", "names", "fresh", "faults", "payouts"})
 """What a target has beyond installing, calling and answering prompts."""
-IN_PROCESS: Final = FEATURES | {"payouts"}
-"""What it has besides where the host is in this process."""
 
 
 def play_lines(lines: Iterable[bytes], write: Callable[[str], object]) -> None:
@@ -42,7 +39,7 @@ def play_lines(lines: Iterable[bytes], write: Callable[[str], object]) -> None:
 
 
 async def _play(case: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    if missing := sorted({*case["needs"]} - IN_PROCESS):
+    if missing := sorted({*case["needs"]} - FEATURES):
         return {"case": case["case"], "skipped": f"this target has no {', '.join(missing)}"}
     with tempfile.TemporaryDirectory(dir=folder) as kept:
         state = Path(kept) / "state" if {"restart", "store"} & {*case["needs"]} else None
@@ -100,13 +97,10 @@ class _Opened:
         return here
 
     async def pay_out(self, app_id: str, amount: int, currency: str) -> None:
-        """What a payout to the program's owner will do; operators have none yet."""
+        """See `payouts.pay_out`."""
         if self._host is None:
             raise RuntimeError("no host is open")
-        shop = AccountName(kind=AccountKind.MERCHANT, owner=app_id, currency=currency)
-        out = AccountName(kind=AccountKind.FUNDING, currency=currency)
-        leg = ledger.Leg(kind="payout", cause=self._rehearsal.new_id(), debit=shop, credit=out, amount=amount)
-        await self._host._store.write(lambda tx: ledger.move(tx, [leg]))
+        await pay_out(self._host, app_id, amount, currency)
 
     async def advance(self, ms: int) -> None:
         self._clock.advance(ms=ms)

@@ -69,7 +69,7 @@ class _Player:
         with tempfile.TemporaryDirectory(dir=self._folder) as kept:
             order = self._order(case, Path(kept) / "state")
             async with _Own(self._forks, order, "clock" in case["needs"], world.begins_us(case)) as own:
-                stage = Stage(await own.again(), own.advance, own.again, own.connect)
+                stage = Stage(await own.again(), own.advance, own.again, own.connect, own.pay_out)
                 return [await stage.do(step) for step in case["steps"]]
 
     def _order(self, case: Mapping[str, Any], state: Path) -> Order:
@@ -115,6 +115,11 @@ class _Own:
         if self._daemon is None:
             raise RuntimeError("no daemon runs")
         return self._daemon.connect()
+
+    async def pay_out(self, app_id: str, amount: int, currency: str) -> None:
+        if self._daemon is None:
+            raise RuntimeError("no daemon runs")
+        await self._daemon.pay_out(app_id, amount, currency)
 
     async def advance(self, ms: int) -> None:
         if self._now_us is None or self._daemon is None:

@@ -107,6 +107,17 @@ class Daemon:
         lines = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text().splitlines()
         return next(int(line.split()[1]) << 10 for line in lines if line.startswith("Pss:"))
 
+    def clocks(self) -> tuple[float, float]:
+        """Two that stand still while other people's processes have the processors, s: how long its loop has computed;
+        and the time but for what it, its workers and this process waited for a processor. See `since`."""
+        found = {pid: _told(pid, "schedstat").split() for pid in (self.process.pid, os.getpid(), *self.workers())}
+        waited = sum(int(words[1]) for words in found.values() if words)
+        return int(found[self.process.pid][0]) / 1e9, trio.current_time() - waited / 1e9
+
+    def since(self, began: tuple[float, float]) -> float:
+        """How long that was, s, as far as it is the daemon's doing: on a machine that is idle else, all of it."""
+        return max(now - then for now, then in zip(self.clocks(), began, strict=True))
+
     # ---- its end -----------------------------------------------------------------------------------------------------
     async def kill(self) -> None:
         """kill -9. Returns when it and all its processes are gone."""

@@ -56,6 +56,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return played(tmp_path_factory.mktemp("whole"), EXPECTED)
 
 
+@pytest.mark.slow
 def test_it_fails_what_its_weaknesses_predict_and_nothing_else(whole: Run) -> None:
     print(whole.out)  # the score card
     assert whole.code == 0, whole.out

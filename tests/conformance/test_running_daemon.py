@@ -18,7 +18,8 @@ HERE = Path(__file__).resolve().parent
 CASES = list(case.read_all(HERE / "cases"))
 IS_LONG = os.environ.get("HOSTEL_LONG", "") not in ("", "0")
 AMONG_OTHERS = (
-    "4.4/room", "4.5/fresh-sandbox-echo", "4.5/refused-memory-growth", "6.2/", "8.6/cancelled-wait", "9.1/memory-bytes",
+    "4.4/room", "4.5/fresh-sandbox-echo", "4.5/refused-memory-growth", "6.2/a-call", "6.2/a-delegat", "6.2/depth",
+    "6.2/only", "8.6/cancelled-wait", "9.1/memory-bytes",
 )  # fmt: skip
 """On one daemon, one after the other: every refusal of a capability, endings, memory, prompts."""
 ALONE = (
@@ -35,6 +36,7 @@ def test_each_way_a_daemon_is_asked_has_a_case() -> None:
         assert any(one.id.startswith(start) for one in CASES), start
 
 
+@pytest.mark.slow
 def test_through_the_socket_of_daemons_a_part_passes(tmp_path: Path) -> None:
     run = conformance(tmp_path, "--daemon", "--jobs", "1", *AMONG_OTHERS, *ALONE)
     assert run.code == 0, run.out + run.err

@@ -52,7 +52,7 @@ def run_server(data: bytes) -> None:
     connection, owed = Connection(SETTINGS, ROLES[data[0] % 4]), list[int]()
     try:
         for piece in _pieces(data[2:], 1 + data[1] * 16):
-            for request in connection.receive(piece):
+            for request in filter(None, connection.receive(piece)):
                 owed.append(request.msgid)
                 _taken(connection, request)
                 if len(owed) % 3 == 0:

@@ -121,18 +121,19 @@ async def test_a_program_is_in_no_byte_of_the_state_directory(opened: Opened, tm
 
 
 async def test_calls_in_flight_for_the_user_end_and_others_do_not(opened: Opened, tmp_path: Path) -> None:
-    """Whatever they would have written later is not written."""
+    """Whatever they would have written later is not written. One waits for the clock, the other for a person."""
     endings: dict[str, Any] = {}
+    waits = {
+        USER: wire.request(2, "session.sleep", {"ms": 60_000}),
+        OTHER: wire.request(2, "user.authorize", {"scopes": ["nickname"], "wait_ms": 60_000}),
+    }
     async with opened(tmp_path / "state") as site:
-        app = await site.install(grant=GRANT)
-        script = (
-            Script()
-            .ask(wire.request(1, "storage.put", {"key": "before", "value": f"{MARK}1"}))
-            .ask(wire.request(2, "session.sleep", {"ms": 400}))
-            .ask(wire.request(3, "storage.put", {"key": "after", "value": f"{MARK}2"}))
-        )
+        app = await site.install(grant=GRANT, wall_ms=600_000)
+        site.cashier.hold()
 
         async def call(user: str) -> None:
+            script = Script().ask(wire.request(1, "storage.put", {"key": "before", "value": f"{MARK}1"}))
+            script.ask(waits[user]).ask(wire.request(3, "storage.put", {"key": "after", "value": f"{MARK}2"}))
             try:
                 await site.host.call(app, "run", script.params(), user=user)
                 endings[user] = Ending.COMPLETED
@@ -142,10 +143,11 @@ async def test_calls_in_flight_for_the_user_end_and_others_do_not(opened: Opened
         async with trio.open_nursery() as nursery:
             for user in (USER, OTHER):
                 nursery.start_soon(call, user)
-            while (await site.host.export_user(OTHER))["storage"] == []:
+            while not (site.host.prompts.pending(OTHER) and (await site.host.export_user(USER))["storage"]):
                 await trio.testing.wait_all_tasks_blocked(0.01)
             await site.host.erase_user(USER)
             assert endings == {USER: Ending.REVOKED}
+            site.cashier.release()
         assert endings == {USER: Ending.REVOKED, OTHER: Ending.COMPLETED}
         assert (await site.host.export_user(USER))["storage"] == []
         assert len((await site.host.export_user(OTHER))["storage"][0]["values"]) == 2

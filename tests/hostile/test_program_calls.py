@@ -10,7 +10,8 @@ import trio
 
 from host_api.capability import parse_grants
 from host_api.errors import ApiError, ErrorCode
-from runtime import App, CallEnded, Ending, Money, wire
+from runtime import App, CallEnded, Ending, HostBusy, Money, wire
+from runtime.testing import VirtualClock
 from tests.hostile.conftest import Opened, Site
 from tests.hostile.guests import Script, bundle, module, scripted
 
@@ -451,15 +452,19 @@ async def test_a_revocation_reaches_calls_of_an_earlier_release(site: Site, how:
     assert answers[1][2]["code"] == "capability_not_granted"
 
 
-async def test_callers_inside_leave_half_to_those_outside(site: Site) -> None:
-    callee = await site.install(grant=(), calls_per_s=1, calls_burst=10)
-    caller = await site.install(grant={"program.call": {"programs": [callee.app_id]}})
-    script = Script()
-    for _ in range(12):
-        script.ask(calling(callee, Script(), cpu_us=1_000, host_calls=0))
-    _, reply = await site.reply(script, caller)
-    codes = [answer[2] and answer[2]["code"] for answer in script.responses(reply.value)]
-    inside = codes.count(None)
-    assert 5 <= inside <= 7 and set(codes[inside:]) == {"busy"}
-    for _ in range(4):
-        await site.host.call(callee, "run", Script().params())
+@pytest.mark.parametrize(("burst", "inside"), [(10, 5), (5, 3), (1, 1)])
+async def test_callers_inside_leave_half_to_those_outside(opened: Opened, burst: int, inside: int) -> None:
+    """The call that finds just half is not let in, and the clock stands still; of one there is no half."""
+    async with opened(clock=VirtualClock()) as site:
+        callee = await site.install(grant=(), calls_per_s=1, calls_burst=burst)
+        caller = await site.install(grant={"program.call": {"programs": [callee.app_id]}})
+        script = Script()
+        for _ in range(burst):
+            script.ask(calling(callee, Script(), cpu_us=1_000, host_calls=0))
+        _, reply = await site.reply(script, caller)
+        codes = [answer[2] and answer[2]["code"] for answer in script.responses(reply.value)]
+        assert codes == [None] * inside + ["busy"] * (burst - inside)
+        for _ in range(burst - inside):
+            await site.host.call(callee, "run", Script().params())
+        with pytest.raises(HostBusy, match="calls_per_s"):
+            await site.host.call(callee, "run", Script().params())

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import trio
 
-from runtime import App, CallEnded, Ending, HostBusy, StartupError, WorkerLost, wire
+from runtime import App, CallEnded, Ending, HostBusy, StartupError, WorkerLost, calls, wire
 from runtime.broker import Broker, BrokerCall
 from runtime.calls import Words
 from runtime.executor.job import Job
@@ -108,7 +108,7 @@ async def test_a_worker_that_hangs_is_killed(opened: Opened, caplog: pytest.LogC
 
 async def test_one_that_only_waits_or_spins_lives_on(opened: Opened) -> None:
     async with opened(workers=patient(heartbeat_s=1.0)) as site:
-        app = await site.install(**LONG_CPU)
+        app = await site.install(wall_ms=600_000, **LONG_CPU)
         (before,) = workers(site)
         params = Script().step("spin", 400_000_000).call(wire.request(1, "session.sleep", {"ms": 1_500})).params()
         await site.host.call(app, "run", params, user="alice")
@@ -171,6 +171,24 @@ async def test_a_worker_that_somebody_stops_is_nobodys_doing(opened: Opened) -> 
             os.kill(workers(site)[0].pid, signal.SIGSTOP)
         assert "somebody stopped it" in ended[0].message
         assert await works(site, app)
+        assert named == []
+
+
+async def test_a_host_that_closes_does_not_wait_for_a_worker_that_hangs(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "PATIENCE_S", 0.05)
+    async with opened(workers=patient(deaths=1, heartbeat_s=60.0)) as site:
+        named: list[str] = []
+        executor(site)._on_quarantine = lambda app_id, reason: named.append(app_id)
+        app = await site.install(**LONG_CPU)
+        async with under_way(site, app, SLEEP, 2) as waited, under_way(site, app, SPIN) as spun:
+            os.kill(workers(site)[0].pid, signal.SIGSTOP)
+            await site.host.drain(0)
+        assert [(error.ending, error.message) for error in (*waited, *spun)] == [
+            (Ending.CANCELLED, "the host closed while the call was in flight")
+        ] * 3
+        await until(lambda: not workers(site))
         assert named == []
 
 

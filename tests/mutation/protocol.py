@@ -4,8 +4,9 @@ Each mutant is one change to a copy of this host: those of protocol_mutants.json
 be caught by, at least one a section of docs/protocol.md; and, with `--generated`, a sample of those that
 code_mutants.py makes of the code of bounds, quotas and idempotency. Cases are played on the copy, first the one that
 noticed it last time (protocol_noticed.json; `--record` writes that anew), then those of the mutant's own section, until
-one is red, and red again. A case that never runs the changed block is left out. Printed is mutant → case. A survivor needs a reason in protocol_survivors.json; one without fails the run, and so
-does a reason for a mutant that is noticed. A run that was cut off goes on where it was.
+one is red, and red again. A case that never runs the changed block is left out. Printed is mutant → case. A survivor
+needs a reason in protocol_survivors.json; one without fails the run, and so does a reason for a mutant that is noticed.
+A run that was cut off goes on where it was.
 
 What must not live here: the mutants themselves, and anything about what a case expects.
 """

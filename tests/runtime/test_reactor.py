@@ -5,13 +5,14 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import pytest
 import trio
 import trio.testing
 
-from runtime.reactor import LULL_S, Reactor
+from runtime.reactor import LULL_S, TURN_S, Reactor
 
 
 @pytest.fixture(params=["at the end of turns", "by tasks"])
@@ -234,6 +235,109 @@ async def test_the_ends_of_turns_are_told_until_they_are_not_wanted(reactor: Rea
     count = len(ends)
     await trio.lowlevel.checkpoint()
     assert len(ends) == count
+
+
+async def test_an_end_that_fails_keeps_nobody_else_from_theirs(reactor: Reactor, pair: tuple[Any, Any]) -> None:
+    """trio would take the whole reactor out, and every client would wait for ever."""
+    ours, theirs = pair
+    ends: list[int] = []
+
+    def fail() -> None:
+        raise LookupError("a bug")
+
+    reactor.at_turns_end(fail)
+    reactor.at_turns_end(lambda: ends.append(1))
+    theirs.send(b"x")
+    with trio.fail_after(10):
+        await reactor.read(ours, lambda data: False)
+    await trio.lowlevel.checkpoint()
+    count = len(ends)
+    await trio.lowlevel.checkpoint()
+    assert len(ends) > count > 0
+
+
+async def test_a_turn_has_time_for_one_socket_whose_news_takes_long_and_all_have_their_turn(reactor: Reactor) -> None:
+    pairs = [socket.socketpair() for _ in range(8)]
+    taken: list[int] = []
+    turns: list[int] = []
+    turn = 0
+
+    async def read(number: int, sock: socket.socket, left: int) -> None:
+        def take(data: bytes) -> bool:
+            nonlocal left
+            until = perf_counter() + 2 * TURN_S
+            while perf_counter() < until:
+                pass
+            taken.append(number)
+            turns.append(turn)
+            left -= 1
+            return left > 0
+
+        await reactor.read(sock, take, 1)
+
+    async with trio.open_nursery() as nursery:
+        for number, (ours, theirs) in enumerate(pairs):
+            ours.setblocking(False)
+            theirs.send(b"xxx")  # more than is read at once
+            nursery.start_soon(read, number, ours, 3)
+
+        async def count() -> None:
+            nonlocal turn
+            while len(taken) < 3 * len(pairs):
+                turn += 1
+                await trio.lowlevel.checkpoint()
+
+        nursery.start_soon(count)
+    for begin in range(0, len(taken), len(pairs)):
+        assert sorted(taken[begin : begin + len(pairs)]) == list(range(len(pairs)))
+    if reactor.is_direct:
+        assert len(set(turns)) == len(turns)
+    for ends in pairs:
+        for end in ends:
+            end.close()
+
+
+async def test_who_is_first_does_not_wait_for_a_crowd(reactor: Reactor, pair: tuple[Any, Any]) -> None:
+    """A crowd that goes at once takes many turns; a worker's signs of life are read in each."""
+    ours, theirs = pair
+    crowd = [socket.socketpair() for _ in range(500)]
+    woken = 0
+
+    async def wait(sock: socket.socket) -> None:
+        nonlocal woken
+        await reactor.news(sock)
+        woken += 1
+
+    async with trio.open_nursery() as nursery:
+        for end, _ in crowd:
+            end.setblocking(False)
+            nursery.start_soon(wait, end)
+        await trio.testing.wait_all_tasks_blocked(5 * LULL_S)
+        for _, other in crowd:
+            other.close()
+        theirs.send(b"x")
+        await reactor.read(ours, lambda data: False, first=True)
+        if reactor.is_direct:
+            assert woken < len(crowd) // 2
+    assert woken == len(crowd)
+    for end, _ in crowd:
+        end.close()
+
+
+async def test_who_waits_for_news_is_told_of_the_sockets_end(reactor: Reactor, pair: tuple[Any, Any]) -> None:
+    ours, theirs = pair
+    theirs.send(b"x")
+    await reactor.news(ours)
+    assert ours.recv(10) == b"x"
+
+    async def wait() -> None:
+        with pytest.raises(trio.ClosedResourceError):
+            await reactor.news(ours)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait)
+        await trio.testing.wait_all_tasks_blocked()
+        reactor.closing(ours)
 
 
 async def test_there_is_one_for_a_run() -> None:

@@ -77,8 +77,9 @@ class Connection:
         self._reader.bytes_max = BUNDLE_BYTES if role is Role.OPERATOR else self._settings.frame_bytes
 
     # ---- in ----------------------------------------------------------------------------------------------------------
-    def receive(self, data: bytes) -> Iterator[Request]:
-        """The requests that are whole now, each to be answered once. To be used up before the next `receive`.
+    def receive(self, data: bytes) -> Iterator[Request | None]:
+        """The requests that are whole now, each to be answered once; None for what is dealt with here. To be used up
+        before the next `receive`.
 
         Raises Violation: the connection is to be closed, with the reason.
         """
@@ -86,11 +87,13 @@ class Connection:
             asked = parse_request(message, self._reader.bytes_max)
             if isinstance(asked, Cancel):
                 self._outstanding.get(asked.msgid, _nothing)()
+                yield None
                 continue
             if asked.msgid in self._outstanding:
                 raise Violation("the msgid of an outstanding request was used again")
             if len(self._outstanding) >= self._settings.outstanding:
                 self.fail(asked.msgid, too_many("outstanding", self._settings.outstanding))
+                yield None
                 continue
             self._outstanding[asked.msgid] = _nothing
             yield asked
@@ -100,12 +103,11 @@ class Connection:
         if msgid in self._outstanding:
             self._outstanding[msgid] = stop
 
-    def close(self) -> None:
-        """Nothing is owed any more; what is under way is stopped."""
+    def close(self) -> list[Stop]:
+        """Nothing is owed any more. Gives what is under way, to be stopped."""
         self.closed = True
-        stops, self._outstanding = list(self._outstanding.values()), {}
-        for stop in stops:
-            stop()
+        stops, self._outstanding = [stop for stop in self._outstanding.values() if stop is not _nothing], {}
+        return stops
 
     # ---- out ---------------------------------------------------------------------------------------------------------
     def answer(self, msgid: int, result: msgspec.Struct) -> None:

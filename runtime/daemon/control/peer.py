@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 RECV_BYTES: Final = 64 << 10
 BEHIND_BYTES: Final = 1 << 20
 """A client that has more than this to fetch is not read from, and no stream of its goes on."""
+SERVE_S: Final = 0.001
+"""What one client asked for is begun for so long, before others have their turn."""
 _NOTHING: Final = memoryview(b"")
 
 
@@ -62,7 +65,7 @@ class Peer:
         """Requests under way that would never be answered by themselves."""
         self._behind_bytes = min(server.settings.outbox_bytes // 2, BEHIND_BYTES)
         self._reactor = Reactor.of_this_run()
-        self._requests: Iterator[Request] = iter(())
+        self._requests: Iterator[Request | None] = iter(())
         """What was asked for and not begun yet."""
         self._is_at_end = False
         self._unsent = _NOTHING
@@ -80,8 +83,9 @@ class Peer:
                     break
                 while not self.connection.closed:
                     await self.room()
-                    if self._serve():
-                        break
+                    async with self._server.one_by_one:
+                        if self._serve():
+                            break
         except (OSError, trio.ClosedResourceError, TlsFailed):
             pass  # the client is gone, or was closed here meanwhile
         except Violation as violation:
@@ -94,8 +98,8 @@ class Peer:
             self.close()
 
     def _take(self, data: bytes) -> bool:
-        """What came; True: more may. False: it waits for room, by a client that asks for more than it takes, or it is
-        over. Raises Violation, WrongToken, TlsFailed."""
+        """What came; True: more may. False: it waits for room, by a client that asks for more than it takes, or for its
+        next turn, or it is over. Raises Violation, WrongToken, TlsFailed."""
         if not data:
             self._is_at_end = True
             return False
@@ -110,14 +114,21 @@ class Peer:
         return goes_on
 
     def _serve(self) -> bool:
-        """What it asked for, as long as it takes the answers. False: there may be more of it, or it is over."""
-        server, connection = self._server, self.connection
+        """What it asked for, as long as it takes the answers, and for SERVE_S. False: there may be more of it, or it is
+        over."""
+        server, connection, until = self._server, self.connection, perf_counter() + SERVE_S
         for request in self._requests:
-            server.dispatch(self, request)
+            if request is not None:
+                server.dispatch(self, request)
             if self.behind:
                 self.flush()
                 if self.behind:
                     return False
+            if connection.closed:
+                return False
+            if perf_counter() > until:
+                self.wake()
+                return False
         self.wake()
         return not connection.closed
 
@@ -217,13 +228,13 @@ class Peer:
             self.close(ControlError(f"nothing was asked for idle_s = {settings.idle_s}", code="idle"))
 
     def close(self, why: ControlError | None = None) -> None:
-        """The connection is over: what it asked for is stopped. `why` is told if the client takes it at once. May be
-        called again."""
+        """The connection is over: what it asked for is stopped soon. `why` is told if the client takes it at once. May
+        be called again."""
         if self.connection.closed:
             return
         if why is not None and not self._unsent:
             self.connection.say_closing(why)
-        self.connection.close()
+        self._server.stop(self.connection.close())
         if why is not None and not self._unsent:
             try:
                 self._socket.send(self.channel.seal(self.connection.take()))

@@ -7,8 +7,9 @@ is in answers.py; the rules of a connection in connection.py; its socket in peer
 from __future__ import annotations
 
 import secrets
+from collections import deque
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import trio
@@ -21,7 +22,7 @@ from runtime.control.method import ControlParams, Result, Role, allows
 from runtime.control.methods import BY_NAME
 from runtime.daemon.control.access import Access
 from runtime.daemon.control.answers import Answer
-from runtime.daemon.control.connection import too_many
+from runtime.daemon.control.connection import Stop, too_many
 from runtime.daemon.control.peer import Peer, WrongToken
 from runtime.daemon.control.running import Begin, Running
 from runtime.daemon.control.settings import ControlSettings
@@ -29,6 +30,10 @@ from runtime.errors import AccessDenied, ControlError, HostClosed, HostelError, 
 from runtime.log import logger
 
 _log = logger("control")
+AT_ONCE: Final = 64
+"""Connections that are looked at, and requests that are stopped, before others have their turn."""
+SENT_AT_ONCE: Final = 512
+"""Connections that are sent to in one turn."""
 
 
 class ControlServer:
@@ -52,9 +57,13 @@ class ControlServer:
         self.draining = False
         self.outstanding = 0
         """Requests under way, of all connections."""
+        self.one_by_one = trio.Lock()
+        """Held by a client of whom more came than is begun at once, for one turn: in the order that they came."""
         self._answers = answers
         self._begin_call = begin_call
         self._dirty: list[Peer] = []
+        self._stops: deque[Stop] = deque()
+        """How to stop requests whose clients are gone."""
         self._token = trio.lowlevel.current_trio_token()
         self._quiet: trio.Event | None = None
 
@@ -86,8 +95,23 @@ class ControlServer:
         while True:
             await trio.sleep(pause)
             now = trio.current_time()
-            for peer in list(self.peers):
+            for number, peer in enumerate(tuple(self.peers), 1):
                 peer.check(now)
+                if not number % AT_ONCE:  # all of a crowd may be closed, which takes a while
+                    await trio.lowlevel.checkpoint()
+
+    def stop(self, stops: list[Stop]) -> None:
+        """What a client asked for that is gone: some each turn."""
+        if stops and not self._stops:
+            self.nursery.start_soon(self._stop_all, name="control stops")
+        self._stops += stops
+
+    async def _stop_all(self) -> None:
+        with trio.CancelScope(shield=True):
+            while self._stops:
+                for _ in range(min(AT_ONCE, len(self._stops))):
+                    self._stops.popleft()()
+                await trio.lowlevel.checkpoint()
 
     # ---- sending -----------------------------------------------------------------------------------------------------
     def wake(self, peer: Peer) -> None:
@@ -100,9 +124,17 @@ class ControlServer:
         """Sends the answers that came while their connection's own task did not run. The loop is about to sleep: where
         that woke somebody it is told to look again."""
         if self._dirty:
-            dirty, self._dirty = self._dirty, []
-            if sum(peer.settle() for peer in dirty):
+            dirty, self._dirty = self._dirty[:SENT_AT_ONCE], self._dirty[SENT_AT_ONCE:]
+            if sum(map(self._settle, dirty)) or self._dirty:
                 self._token.run_sync_soon(_look_again)
+
+    def _settle(self, peer: Peer) -> bool:
+        try:
+            return peer.settle()
+        except Exception as error:  # a bug of ours: of this connection alone
+            _log.error("a connection could not be sent to", client=peer.name, exc_info=error)
+            peer.close()
+            return True
 
     # ---- requests ----------------------------------------------------------------------------------------------------
     def dispatch(self, peer: Peer, request: Request) -> None:

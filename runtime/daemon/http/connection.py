@@ -22,6 +22,7 @@ from runtime.daemon.http.crowd import Crowd, Visitor
 from runtime.daemon.http.head import END, Head, malformed, read_head
 from runtime.daemon.http.refusal import Refused, error_body, over
 from runtime.daemon.http.settings import HttpSettings
+from runtime.reactor import Reactor
 
 PIECES_MAX: Final = 64
 """A request comes in at most so many pieces, and one more for each KiB: a byte a packet is no way to send one, and
@@ -64,6 +65,7 @@ class Connection(anyio.abc.ByteStream):
         self._settings = settings
         self._crowd = crowd
         self._visitor = visitor
+        self._reactor = Reactor.of_this_run()
         self._received = bytearray()
         self._pieces = 0
         self._whole: bytes | None = None
@@ -122,6 +124,8 @@ class Connection(anyio.abc.ByteStream):
         self._pieces = 0
         if not self._received:
             with trio.move_on_after(self._settings.idle_s):
+                if self._stream is self._socket:  # else there may be more in what was deciphered
+                    await self._reactor.news(self._socket.socket)
                 await self._more()
             if not self._received:
                 return None
@@ -207,6 +211,7 @@ class Connection(anyio.abc.ByteStream):
             return
         with suppress(OSError):
             self._socket.setsockopt(SOL_SOCKET, SO_LINGER, _RESET)
+        self._tell_reader()
         await trio.aclose_forcefully(self._stream)
         raise anyio.BrokenResourceError
 
@@ -219,8 +224,14 @@ class Connection(anyio.abc.ByteStream):
         """Close it, in a second at most; who waits in `receive` gets EndOfStream. May be called again."""
         self._crowd.leave(self._visitor)
         self._answered.set()
+        self._tell_reader()
         with trio.move_on_after(_LINGER_S, shield=True), suppress(trio.BrokenResourceError):
             await self._stream.aclose()
+
+    def _tell_reader(self) -> None:
+        """Who waits for the next request: the socket is about to be closed."""
+        if self._stream is self._socket:
+            self._reactor.closing(self._socket.socket)
 
     async def _refuse(self, refused: Refused) -> None:
         """Say why, and read over what is on its way, for a moment."""

@@ -25,6 +25,7 @@ from runtime.daemon.http.settings import HttpSettings
 from runtime.errors import StartupError
 from runtime.host import Host
 from runtime.log import logger
+from runtime.reactor import Reactor
 
 _log = logger("http")
 _NEVER_S = 10 * 365 * 86_400
@@ -49,10 +50,17 @@ async def serve(
     tls = _tls(settings)
     listeners = await _listen(settings)
     door = _Door(build_app(host, settings, metrics=metrics, ready=ready), settings, tls)
+    with Reactor.used():
+        await _serve(door, listeners, task_status, [_url(listener, tls) for listener in listeners])
+
+
+async def _serve(
+    door: _Door, listeners: list[trio.SocketListener], task_status: trio.TaskStatus[list[str]], urls: list[str]
+) -> None:
     async with trio.open_nursery() as nursery:
         connections: trio.Nursery = await nursery.start(door.hold_connections)
         try:
-            task_status.started([_url(listener, tls) for listener in listeners])
+            task_status.started(urls)
             await trio.serve_listeners(door.take, listeners, handler_nursery=connections)
         finally:
             await door.stop()

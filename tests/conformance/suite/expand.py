@@ -14,7 +14,6 @@ from msgspec import UNSET
 from .archive import bundle, key_text
 from .case import Case, CaseError, Step
 
-
 _AS_IT_IS = (
     "start", "end", "cancel", "told", "items", "advance_ms", "restart", "pay_out", "wait_for", "times", "messages",
 )  # fmt: skip

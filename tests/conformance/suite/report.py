@@ -12,6 +12,9 @@ import msgspec
 
 from .verdict import Outcome, Verdict
 
+NAMED_MOST = 5
+"""Cases that are not judged for one reason are named where they are so few; the JSON and the page name all."""
+
 
 def score(verdicts: Iterable[Verdict]) -> dict[str, Counter[str]]:
     """Section → outcome → how many, and under `MUST` and `SHOULD` the sums by level."""
@@ -22,6 +25,15 @@ def score(verdicts: Iterable[Verdict]) -> dict[str, Counter[str]]:
     return table
 
 
+def not_judged(verdicts: Iterable[Verdict]) -> dict[str, list[str]]:
+    """Why → the cases that were left out for it; what left most out comes first."""
+    found: dict[str, list[str]] = {}
+    for one in verdicts:
+        if one.outcome is Outcome.SKIPPED:
+            found.setdefault(one.reason, []).append(one.id)
+    return dict(sorted(found.items(), key=lambda entry: -len(entry[1])))
+
+
 def lines(verdicts: Sequence[Verdict], stale: Sequence[str]) -> Iterable[str]:
     """First what is wrong, then what was not judged and why, then the card."""
     for one in verdicts:
@@ -30,9 +42,9 @@ def lines(verdicts: Sequence[Verdict], stale: Sequence[str]) -> Iterable[str]:
             yield f"    {one.reason}"
     for pattern in stale:
         yield f"STALE  the expectation {pattern!r} fits no case"
-    skipped = Counter(one.reason for one in verdicts if one.outcome is Outcome.SKIPPED)
-    for reason, count in skipped.most_common():
-        yield f"NOT JUDGED  {count} {'case' if count == 1 else 'cases'}: {reason}"
+    for reason, ids in not_judged(verdicts).items():
+        which = f" ({', '.join(ids)})" if len(ids) <= NAMED_MOST else ""
+        yield f"NOT JUDGED  {len(ids)} {'case' if len(ids) == 1 else 'cases'}: {reason}{which}"
     table = score(verdicts)
     yield f"{'section':<10}{'passed':>8}{'failed':>8}{'skipped':>9}{'expected':>10}"
     for row, counts in table.items():

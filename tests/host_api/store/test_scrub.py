@@ -15,7 +15,7 @@ import pytest
 import trio
 
 from host_api.errors import ApiError, ErrorCode
-from host_api.store import Store, StoreError, Transaction, open_store, owe_scrub
+from host_api.store import Store, StoreError, Transaction, open_store, owe_scrub, remains
 from host_api.store import sqlite as store_sqlite
 from host_api.store.connection import StorageFault, connect
 from host_api.store.migrations import known_migrations
@@ -168,7 +168,9 @@ async def test_right_after_a_scrub_a_killed_process_leaves_nothing(tmp_path: Pat
         assert rows[0][0] > 100
 
 
-async def test_reads_and_writes_go_on_while_it_scrubs(tmp_path: Path) -> None:
+async def test_reads_and_writes_go_on_while_it_scrubs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between its steps, of which there are many where each is of one b-tree."""
+    monkeypatch.setattr(remains, "PAGES_AT_ONCE", 1)
     state = tmp_path / "state"
     written = 0
     async with open_store(state, VirtualClock()) as store:

@@ -275,6 +275,17 @@ async def test_a_connection_that_breaks_says_what_is_known(pair: Pair, method: s
     assert found == [known]
 
 
+async def test_a_connection_that_ends_while_a_request_is_half_sent(pair: Pair) -> None:
+    """Its reader learns of it before its writer goes on, whose socket is closed then."""
+    link = pair.client._link
+    link._send(bytes(32 << 20))
+    link.lose("over")
+    await trio.testing.wait_all_tasks_blocked()
+    with pytest.raises(ConnectionLost, match="over") as lost:
+        await pair.client.ping()
+    assert lost.value.details["outcome"] == "none"
+
+
 async def test_what_cannot_be_sent_is_a_mistake_of_the_caller(pair: Pair) -> None:
     await pair.host.install(bundle(scripted(), APP))
     here, there = await pair.both(lambda side: side.call(APP, "run", {"a": object()}))

@@ -103,7 +103,8 @@ async def test_a_stopped_program_that_is_uninstalled_meanwhile_is_forgotten(tmp_
             assert (await client.releases.kill(APP, "it steals")).unrecorded
             await make_room(host)
             await client.uninstall(APP)
-            await until(lambda: not host._changes._unrecorded)  # type: ignore[attr-defined]
-            await client.install(bundle(scripted(), APP))
+            assert not host._changes._unrecorded  # type: ignore[attr-defined]
+            await client.install(bundle(scripted(), APP))  # sooner than the record of the stop is tried again
             assert (await client.call(APP, "run", Script().params())).receipt.ending.value == "completed"
+            assert not (await client.program(APP)).killed
         tell(signal.SIGTERM)

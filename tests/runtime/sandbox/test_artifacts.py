@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from runtime.errors import CompileLimitExceeded, StartupError, UsageError
 from runtime.limits import KIB, MIB, CompileLimits, ModuleCaps
-from runtime.sandbox.artifacts import _VERDICTS_MOST, ArtifactCache, Compiled, load_or_create_key
+from runtime.sandbox.artifacts import _HEAD, _VERDICTS_MOST, ArtifactCache, Compiled, load_or_create_key
 from runtime.sandbox.checks import check_module
 from tests.runtime.sandbox.proposals import module
 
@@ -176,6 +176,21 @@ def test_a_folder_in_the_place_of_a_record_is_a_miss(tmp_path: Path) -> None:
     assert kept.get(SHA) is None
     kept.put(SHA, COMPILED)
     assert kept.get(SHA) is None
+
+
+def test_no_key_makes_two_tags(tmp_path: Path) -> None:
+    """The tag gives its key away where it is used twice: each record has one of its own, drawn in its head."""
+    records, kept = [], cache(tmp_path / "a")
+    for number in range(20):
+        kept.put(SHA, Compiled(artifact=b"%d" % number, facts=FACTS))
+        records.append(only_file(tmp_path / "a").read_bytes())
+    drawn = slice(8, _HEAD.size - 16)
+    assert len({record[drawn] for record in records}) == len(records)
+    assert drawn.stop - drawn.start == 32
+    for record in records[:-1]:  # what was drawn for one is no use for another
+        only_file(tmp_path / "a").write_bytes(record[: drawn.stop] + records[-1][drawn.stop :])
+        assert kept.get(SHA) is None
+        kept.put(SHA, COMPILED)
 
 
 def test_another_key_or_another_engine_finds_nothing(tmp_path: Path) -> None:
