@@ -25,14 +25,22 @@ from runtime.target.steps import Stage
 SHARED: Final = frozenset({"control", "store", "releases"})
 """What cases can have of a daemon that others were played on before."""
 _ORDINARY: Final[dict[str, Any]] = {"settings": {}}
+_PARENT_BYTES_MOST: Final = 56
+"""Of the folder that the daemons' folders are made in: the path of a Unix socket has at most 107 bytes."""
 
 
 def play_lines_through_daemons(lines: Iterable[bytes], write: Callable[[str], object]) -> None:
     """As `play_lines`."""
-    with tempfile.TemporaryDirectory(prefix="hostel-") as folder, Forks() as forks:
+    with tempfile.TemporaryDirectory(prefix="hostel-", dir=_parent()) as folder, Forks() as forks:
         player = _Player(forks, Path(folder))
         for line in lines:
             write(json.dumps(trio.run(player.play, json.loads(line))) + "\n")
+
+
+def _parent() -> str:
+    """The user's own choice (TMPDIR), unless no socket below it could be bound."""
+    chosen = tempfile.gettempdir()
+    return chosen if len(chosen.encode()) <= _PARENT_BYTES_MOST else "/tmp"
 
 
 class _Player:

@@ -95,7 +95,7 @@ async def test_masses_of_what_is_cheap(site: Site, neighbour: Neighbour, what: s
 
 async def test_a_host_call_that_does_not_come_back(site: Site, neighbour: Neighbour) -> None:
     """The deadline ends the wait; what was asked for before it is done, what was still open is counted."""
-    app = await site.install(wall_ms=30, **ROOMY)
+    app = await site.install(wall_ms=300, **ROOMY)
     put = wire.request(1, "storage.put", {"key": "k", "value": "done"})
 
     async def attack() -> None:
