@@ -30,8 +30,7 @@ EACH_MOST = 16 << 10
 KEPT_MOST = 16 * MIB + CROWD * (4 << 10)
 """What may be left when all of them are gone: memory that Python keeps for the next ones."""
 SLOW_S = 2.0
-"""No honest call takes as long, as far as the daemon is to blame. When a crowd goes, all of its connections end in one
-turn of the loop."""
+"""No honest call takes as long, as far as the daemon is to blame."""
 QUEUED_S = SLOW_S + CROWD / 1_000
 """No honest request takes as long: it is let in after whoever came before it, some thousand of them a second."""
 _SILENT = """

@@ -96,7 +96,7 @@ def test_a_permission_that_no_install_takes_is_warned_of(
     assert told.startswith("$.req_permissions[1]: ") and warning in told
     refused = cli("check", "odd.ma")
     assert refused.code == 3 and warning in refused.err
-    assert cli("run", "odd.ma", "echo").code == 2
+    assert cli("run", "odd.ma", "echo").code == 3
 
 
 def test_a_good_manifest_is_not_warned_of(cli: Cli, sample: Callable[[str], Path]) -> None:
