@@ -37,7 +37,7 @@ def conformance(
     daemon: Annotated[bool, Parameter(help="This host as daemons of the suite's own, through their sockets.")] = False,
     level: Annotated[Literal["MUST", "SHOULD"] | None, Parameter(help="Only cases of this level.")] = None,
     expectations: Annotated[Path | None, Parameter(help="A file with what is known to fail, or to be skipped.")] = None,
-    jobs: Annotated[int | None, Parameter(help="How many targets run at once.")] = None,
+    jobs: Annotated[int | None, Parameter(help="How many targets run at once; one a core, with --daemon two.")] = None,
     json_file: Annotated[Path | None, Parameter(name="--json", help="Write the whole result there.")] = None,
     junit: Annotated[Path | None, Parameter(help="Write JUnit's XML there.")] = None,
     html: Annotated[Path | None, Parameter(help="Write a page there.")] = None,
@@ -57,6 +57,8 @@ def conformance(
     """
     if sum(map(bool, (target, socket, daemon))) > 1:
         raise UsageError("give one of --target, --socket and --daemon")
+    if daemon and jobs is None:
+        jobs = min(8, 2 * (os.cpu_count() or 1))  # much of a case there is waiting for a process to start or to end
     this_host = (sys.executable, "-P", "-m", "runtime.cli", "target", *(("--daemon",) if daemon else ()))
     words = {
         "target": target or (None if socket else shlex.join(this_host)),

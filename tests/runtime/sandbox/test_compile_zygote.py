@@ -14,6 +14,7 @@ import trio.testing
 
 from runtime.errors import HostBusy, HostClosed, HostelError
 from runtime.limits import CompileLimits, ModuleCaps
+from runtime.sandbox.compile_child import Order
 from runtime.sandbox.compile_link import ZygoteGone, ZygoteLink
 from runtime.sandbox.compiler import Compiler
 from tests.runtime.sandbox.proposals import module
@@ -167,12 +168,13 @@ async def test_the_zygote_sees_neither_environment_nor_working_directory(
 
 async def test_the_zygote_and_its_children_end_with_the_link() -> None:
     """What happens when the host is killed: the link closes."""
+    order = Order(CAPS, MEMORY, CompileLimits().changed({"cpu_s": 60, "wall_ms": 60_000}))
     link = ZygoteLink()
     async with trio.open_nursery() as nursery:
 
         async def job() -> None:
             with pytest.raises(ZygoteGone):
-                await link.run(BOMB_ORDER, 1)
+                await link.run(order.pack() + BOMB, 1)
 
         nursery.start_soon(job)
         await until(lambda: children(link.process.pid))
@@ -180,10 +182,6 @@ async def test_the_zygote_and_its_children_end_with_the_link() -> None:
         link._link.close()
         await until(lambda: is_gone(child) and is_gone(link.process.pid))
     link.close()
-
-
-BOMB_ORDER = (10_000).to_bytes(4, "big")
-"""The head of an order that never comes: the child waits for the rest."""
 
 
 async def test_closing_ends_who_compiles_and_who_would(compiler: Compiler) -> None:
