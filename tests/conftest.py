@@ -1,9 +1,8 @@
 """For every test: what is inherited of whoever started them does not change what they find. And for `-n auto`: in what
-order files are handed out, and to how many processes, so that no core waits at the end, or for a test that waits."""
+order files are handed out, so that no core waits at the end."""
 
 from __future__ import annotations
 
-import os
 import signal
 
 import pytest
@@ -11,13 +10,6 @@ import pytest
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Started in the background of a shell: the commands that tests end as Ctrl-C ends them would ignore it too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """Half as many again as there are cores: a third of the suite's time is spent waiting for other processes."""
-    cores = len(os.sched_getaffinity(0))
-    return cores + cores // 2
 
 
 def pytest_configure(config: pytest.Config) -> None:

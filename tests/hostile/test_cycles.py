@@ -21,6 +21,9 @@ from tests.hostile.guests import ROOM, Script
 LONG = os.environ.get("HOSTEL_LONG") == "1"
 CYCLES = 100_000 if LONG else 3_000
 GROWN_MOST_KIB = 4_096
+THREADS_OF_GUESTS = 2
+"""So many threads guests may run in that outlived their first slice, as one does on a busy machine; the next ones use
+them again, and idle ones end by themselves."""
 ENDLESS = {
     "calls_per_s": 10_000_000,
     "calls_burst": 10_000_000,
@@ -74,6 +77,8 @@ async def test_sandboxes_that_end_badly_leave_nothing_behind(opened: Opened) -> 
         after = resident_kib()
         print(f"\n{CYCLES} cycles in {took:.1f} s: {before} → {after} KiB resident; {endings}")
         assert after - before < GROWN_MOST_KIB
-        assert all(now <= then for now, then in zip(opened_now(), held, strict=True))  # idle threads end by themselves
+        descriptors, threads = opened_now()
+        assert descriptors <= held[0]
+        assert threads <= held[1] + THREADS_OF_GUESTS
         assert set(endings) == {Ending.TRAPPED, Ending.EXITED, Ending.PROTOCOL_VIOLATION}
         assert sum(endings.values()) == CYCLES + CYCLES // 4
