@@ -15,7 +15,9 @@ from xml.etree import ElementTree
 
 import pytest
 
+from tests.conformance.contrary import changed, contrary, is_noticed, wanted_places
 from tests.conformance.suite import case
+from tests.conformance.suite.expand import expand
 from tests.console import HANG_S, command, environment
 
 HERE = Path(__file__).resolve().parent
@@ -65,6 +67,25 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_this_host_passes_every_case_of_level_must(whole: Run) -> None:
     assert whole.code == 0, whole.out + whole.err
     assert whole.outcomes() == {one.id: "passed" for one in CASES if one.level == "MUST"}
+
+
+@pytest.mark.slow
+def test_each_case_turns_red_for_a_wrong_answer(whole: Run) -> None:
+    """For one that nobody gives, at some step; and for each single value that it names."""
+    blind, missed, values, by_id = [], [], 0, {one.id: one for one in CASES}
+    for told in whole.told["cases"]:
+        one, steps = by_id[told["id"]], [step["came"] for step in told["steps"]]
+        expanded = expand(one, HERE / "guests")
+        assert not is_noticed(one, expanded, steps), one.id
+        others = ([*steps[:at], contrary(came), *steps[at + 1 :]] for at, came in enumerate(steps))
+        if not any(is_noticed(one, expanded, other) for other in others):
+            blind.append(one.id)
+        for at in wanted_places(one, expanded, steps):
+            values += 1
+            if not is_noticed(one, expanded, changed(steps, at)):
+                missed.append((one.id, at))
+    assert blind == [] and missed == []
+    assert values > 5_000
 
 
 def test_junit_has_each_case(whole: Run) -> None:
