@@ -15,8 +15,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.conformance.contrary import changed, contrary, is_noticed, wanted_places
 from tests.conformance.suite import case
+from tests.conformance.suite.contrary import changed, contrary, is_noticed, wanted_places
 from tests.conformance.suite.expand import expand
 from tests.console import HANG_S, command, environment
 

@@ -6,9 +6,9 @@ import copy
 from collections.abc import Iterator
 from typing import Any
 
-from tests.conformance.suite.case import Case
-from tests.conformance.suite.expand import Expanded
-from tests.conformance.suite.verdict import Outcome, judge
+from .case import Case
+from .expand import Expanded
+from .verdict import Outcome, judge
 
 CONTRARY = {"error": {"code": "contrary", "message": "an answer that nobody gives"}}
 
