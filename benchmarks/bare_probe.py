@@ -8,8 +8,9 @@ the answer; no broker, no limits beyond, no receipt. Independent of runtime/ on 
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Awaitable, Callable
 from ctypes import POINTER, byref, c_void_p, cast, memmove, string_at
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import msgpack  # type: ignore[import-untyped]
 import trio
@@ -19,6 +20,8 @@ from wasmtime import _ffi as ffi
 SLOTS = 512
 MEMORY_BYTES = 16 << 20
 _NO_FINALIZER = ctypes.CFUNCTYPE(None, c_void_p)(0)
+Serve: TypeAlias = Callable[[bytes], Awaitable[bytes]]
+"""What a guest is answered: a request in, a response out."""
 
 
 class _Call:
@@ -26,7 +29,8 @@ class _Call:
 
     of_store: ClassVar[dict[Any, _Call]] = {}
 
-    def __init__(self, engine: wasmtime.Engine, pre: Any) -> None:
+    def __init__(self, engine: wasmtime.Engine, pre: Any, serve: Serve) -> None:
+        self._serve = serve
         self.request: bytes | None = None
         self.reply: bytes | None = None
         self.into = 0
@@ -74,7 +78,7 @@ class _Call:
             while not ffi.wasmtime_call_future_poll(future):
                 if self.request is not None:
                     request, self.request = self.request, None
-                    self.reply = await _serve(request)
+                    self.reply = await self._serve(request)
         finally:
             ffi.wasmtime_call_future_delete(future)
         if trap or error:
@@ -122,7 +126,8 @@ def _on_resume(data: int) -> bool:
 class BareProbe:
     """`call(message)` gives the guest's answer. Nothing to close: it goes when it is dropped."""
 
-    def __init__(self, wasm: bytes) -> None:
+    def __init__(self, wasm: bytes, serve: Serve = _serve) -> None:
+        self._serve = serve
         config = wasmtime.Config()
         config.epoch_interruption = True
         config.memory_reservation = MEMORY_BYTES
@@ -142,7 +147,7 @@ class BareProbe:
         self._pre = self._linker.instantiate_pre(self._module)
 
     async def call(self, message: bytes) -> bytes:
-        call = _Call(self._engine, self._pre)
+        call = _Call(self._engine, self._pre, self._serve)
         try:
             at = (await call.call(b"hostel_alloc", len(message))).i32
             memmove(call.base() + at, message, len(message))

@@ -3,8 +3,9 @@
 Each call is a fresh sandbox with one host call (storage.get of a cached key), all checks on. The client is a load
 generator and no more: its frames are made before and differ in their number alone, of an answer it reads the number and
 that there is no error, and it sends and reads once a wake-up. It takes a part of the two processors all the same, which
-is told. CPU time is the kernel's, of the broker and of its workers, over the calls of the run; the bare probe's, in the
-same rounds, says what a call costs on the machine at that time.
+is told. CPU time is the kernel's, of the broker and of its workers, over the calls of the run. In the same rounds the
+bare probe says what a sandbox costs on the machine at that time, and the bare daemon what three processes cost that
+wake each other up.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from benchmarks import guests, workerd
+from benchmarks.bare_daemon import BareDaemon, bare_daemon
 from benchmarks.bare_probe import BareProbe
 from benchmarks.measure import Scale, quantile, timed
 from benchmarks.report import Row
@@ -192,7 +194,7 @@ def measure(daemon: Daemon, app: str, count: int, at_once: int) -> Run:
 
 
 async def rows(scale: Scale) -> list[Row]:
-    with served() as daemon:
+    with served() as daemon, bare_daemon(guests.forward()) as bare:
         bundle = guests.archive("daemon", guests.forward(), asks=("storage",))
         given = {"grant": ["storage"], "limits": {**guests.UNRATED, "calls_in_flight": 1_024}}
         app_id = daemon.line.ask("install", {"bundle": bundle, **given})["app"]["app_id"]
@@ -200,21 +202,34 @@ async def rows(scale: Scale) -> list[Row]:
                                  "params": {"key": "k", "value": "x" * 40}})  # fmt: skip
         probe, probes = BareProbe(guests.forward()), list[float]()
         runs: dict[int, list[Run]] = {at_once: [] for at_once in IN_FLIGHT}
+        bares: dict[int, list[tuple[float, float]]] = {at_once: [] for at_once in IN_FLIGHT}
         for number in range(scale.rounds + 1):
             for at_once in IN_FLIGHT:
-                run = measure(daemon, app_id, scale.calls if at_once == 1 else 8 * scale.calls, at_once)
+                count = scale.calls if at_once == 1 else 8 * scale.calls
+                run, bare_run = measure(daemon, app_id, count, at_once), _bare(bare, count, at_once)
                 if number or scale.rounds == 1:
                     runs[at_once].append(run)
+                    bares[at_once].append(bare_run)
                 if at_once == 1:
                     probes.append((await timed(lambda _: probe.call(_MESSAGE), scale.calls)).cpu_us)
         rest = _at_rest(daemon) if scale.rounds > 1 else []
-    if scale.rounds == 1:
-        return list(_rows({at_once: _medians(found) for at_once, found in runs.items()}, median(probes)))
-    return [
-        *_rows({at_once: _medians(found) for at_once, found in runs.items()}, median(probes)),
-        *rest,
-        *workerd.rows(),
-    ]
+    medians = {at_once: _medians(found) for at_once, found in runs.items()}
+    found = [*_rows(medians, median(probes)), *_beside_bare(medians, bares), *rest]
+    return found if scale.rounds == 1 else [*found, *workerd.rows()]
+
+
+def _bare(daemon: BareDaemon, count: int, at_once: int) -> tuple[float, float]:
+    """Calls a second, and p50 in µs."""
+    per_s, took = daemon.measure(_MESSAGE, count, at_once)
+    return per_s, quantile(took, 0.5) * 1e6
+
+
+def _beside_bare(runs: Mapping[int, Run], bares: Mapping[int, list[tuple[float, float]]]) -> Iterator[Row]:
+    per_s, alone_us = median(found[0] for found in bares[64]), median(found[1] for found in bares[1])
+    yield Row(subject=SUBJECT, what="bare daemon, 64 in flight", value=per_s, unit="calls/s")
+    yield Row(subject=SUBJECT, what="bare daemon, alone, p50", value=alone_us, unit="µs")
+    yield Row(subject=SUBJECT, what="64 in flight / bare daemon", value=runs[64].per_s / per_s, unit="×")
+    yield Row(subject=SUBJECT, what="alone, p50 / bare daemon", value=runs[1].p50_us / alone_us, unit="×")
 
 
 def _at_rest(daemon: Daemon) -> list[Row]:

@@ -76,7 +76,7 @@ async def one_call(step: Steps, host: Host, app: App) -> None:
     share = step("turns: the program's share", executor._turns.of, app.app_id)
     sandbox = step(
         "sandbox: make it", Sandbox, fiber, module, release.limits, call, usage, executor.ticker, share,
-        executor._threads, executor._now_us,
+        executor._threads, executor._now_us, executor._loop,
     )  # fmt: skip
     step("turns: may it go on", share.goes_on)
     await _in_sandbox(step, sandbox, message)

@@ -20,6 +20,20 @@ Generated from the declared methods by `python docs/generate.py`. The same as da
 Unknown parameters are refused; a client ignores fields of a result that it does not know. Every request may also have
 `$deadline_ms`, `$trace` and `$token`, and `$key` where a method says so. Bytes are MessagePack bin, shown in JSON as
 `{"$base64": text}`. Role: who may use it; operators may use all.
+
+What stands below without a meaning means the same everywhere:
+
+- `…_us` is a time in µs since 1970 where a moment is meant (`at_us`, `created_us`, `valid_until_us`; 0: never), else a
+  length of time.
+- `app`, `app_id` name a program, `code` is its version code, `release` the version's name.
+- `user` is the host's own id of a user, `""` for nobody; `developer` a developer's id, and where it is asked for a name
+  does too.
+- Amounts are minor units of their currency.
+- `limits` are those of [§9](protocol.md#9-limits) by name, `grants` capability → constraints
+  ([reference.md](reference.md)).
+- A receipt is told in [§10](protocol.md#10-receipts), `status`, `stage` and `share` of a release in
+  [§17.3](protocol.md#173-the-ladder), what both keys of a rotation sign in
+  [§17.1](protocol.md#171-developers-and-keys), the audit's `n` and `hash` in [§14](protocol.md#14-audit).
 """
 
 

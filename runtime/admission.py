@@ -130,6 +130,7 @@ class Admission:
         self.calls = Rate(limits.calls_per_s, limits.calls_burst)
         self.cpu = Rate(limits.cpu_us_per_s, limits.cpu_burst_us)
         self.now_us = 0
+        """Of the last `enter_now`; µs since 1970."""
         self._queue: deque[_Waiter] = deque()
         self._closed: HostelError | None = None
         self.in_flight = 0

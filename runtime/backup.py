@@ -43,10 +43,11 @@ from runtime.journal.journal import FOLDER as JOURNAL
 
 FORMAT: Final = "hostel backup 1"
 MANIFEST: Final = "manifest.json"
-MANIFEST_BYTES_MAX: Final = 1 << 20
-FILES_MOST: Final = 4_096
+MANIFEST_BYTES_MAX: Final = 4 << 20
+FILES_MOST: Final = 16_384
+"""More than a journal has with all its shelves (journal/shelves.py)."""
 _FILE: Final = re.compile(
-    rf"{re.escape(FILE_NAME)}|{KEYS}/[a-z0-9_-]{{1,64}}|{JOURNAL}/[a-z]{{1,16}}-[0-9]{{1,20}}\.jsonl"
+    rf"{re.escape(FILE_NAME)}|{KEYS}/[a-z0-9_-]{{1,64}}|{JOURNAL}/[a-z]{{1,16}}(-[0-9]{{2}})?-[0-9]{{1,20}}\.jsonl"
 )
 
 

@@ -37,10 +37,12 @@ REFUSALS_MAX: Final = 10_000
 """Distinct (program, method, code) counted between two drains; beyond it programs are counted together, as ''."""
 _FIELDS: Final[dict[type[Params], tuple[msgspec.structs.FieldInfo, ...]]] = {}
 _TAKEN: Final[dict[type[Params], str]] = {}
+"""As told in `_parameters`. Both are of a process, as declarations are: one entry a method."""
 Run: TypeAlias = Callable[[Any, Any], Any]
 OnRefusal: TypeAlias = Callable[[CallSession, str, ApiError], None]
 
 _LEVELS: Final = {1: "info", 2: "warning"}
+"""Standard output, standard error → level of its lines in the program's log."""
 
 
 class Route(NamedTuple):
@@ -183,6 +185,7 @@ class BrokerCall:
         self._outstanding: set[int] = set()
         self._partial: dict[int, bytes] = {}
         self.cut_as: Ending | None = None
+        """How it ends, instead of by its deadline, once `cut`."""
         self.cut_why = ""
 
     def cut(self, ending: Ending, why: str) -> None:

@@ -40,8 +40,6 @@ from runtime.tracing import Tracing
 
 TURN_NS = 500_000
 """Calls that never wait let other tasks run this often; a checkpoint for each would cost a tenth of a call."""
-
-
 PATIENCE_S = 2.0
 """How long guests may take to be gone when the host closes; then the host goes without what their workers would tell
 of them."""
@@ -71,8 +69,8 @@ class Inside:
     delegated: Authority | None
 
 
-class Flight(NamedTuple):
-    """A call in flight: what ending it takes."""
+class Begun(NamedTuple):
+    """A call that has begun: what ending it takes."""
 
     program: Program
     release: Release
@@ -111,8 +109,10 @@ class Calls:
         self._guest_seed = _system_seed if rehearsal is None else rehearsal.guest_seed
         self._closing = False
         self._barred: Counter[str] = Counter()
+        """User → how many erasures of theirs are under way: none of their calls begins."""
         self._ended = trio.Event()
         self._turn_ends = 0
+        """Of `time.perf_counter_ns`."""
         self.tracing: Tracing | None = None
         self.observers: list[Observer] = []
         """Told of each call that ended: the journal, metrics. They are quick, and raise nothing."""
@@ -173,23 +173,23 @@ class Calls:
         Raises CallRefused: nothing ran.
         """
         program, release = self._registry.find(app, words.user)
-        begin = self._executor.start
-        if release.lifetime == "resident" or begin is None or not program.admission.has_place(release.memory_bytes):
+        start = self._executor.start
+        if release.lifetime == "resident" or start is None or not program.admission.has_place(release.memory_bytes):
             return None
         self._check(release, words.user, len(message))
         if (module := self._at_once(release)) is None:
             return None
         program.admission.enter_now(self._now_us(), release.memory_bytes)
-        flight = self._begin(program, release, method, len(message), words)
-        session = flight.call.session
+        begun = self._begin(program, release, method, len(message), words)
+        session = begun.call.session
         seed = self._guest_seed()
         job = Job(release.app.app_id, release.group, module, message, session.limits, False, seed=seed)
         try:
-            began = begin(job, flight.call, session.usage, lambda outcome: done(*self._end(flight, outcome)))
+            handle = start(job, begun.call, session.usage, lambda outcome: done(*self._end(begun, outcome)))
         except BaseException:
-            self._end(flight, NO_OUTCOME)
+            self._end(begun, NO_OUTCOME)
             raise
-        return partial(self._executor.give_up, began)
+        return partial(self._executor.give_up, handle)
 
     def _check(self, release: Release, user: str, message_bytes: int) -> None:
         """Whether such a call may begin at all. Raises CallRefused, UsageError."""
@@ -238,8 +238,8 @@ class Calls:
     ) -> tuple[Outcome, Receipt]:
         """The call itself, for whom `program.admission` has let in; the place is given back here. `one`: the resident
         sandbox whose turn it has."""
-        flight = self._begin(program, release, method, len(message), words, inside, notification)
-        session = flight.call.session
+        begun = self._begin(program, release, method, len(message), words, inside, notification)
+        session = begun.call.session
         outcome = NO_OUTCOME
         try:
             module = self._at_once(release) or await self._load(release, session.deadline)
@@ -248,11 +248,11 @@ class Calls:
                 release.app.app_id, release.group, module, message, session.limits, notification, resident,
                 seed=self._guest_seed(),
             )  # fmt: skip
-            outcome = await self._executor.run(job, flight.call, session.usage)
+            outcome = await self._executor.run(job, begun.call, session.usage)
         except Over as over:
             outcome = Outcome(ending=over.ending, detail=over.detail, details=over.details)
         finally:
-            outcome, receipt = self._end(flight, outcome)
+            outcome, receipt = self._end(begun, outcome)
         if one is not None:
             one.is_well = outcome.ending in (Ending.COMPLETED, Ending.FAILED)
         return outcome, receipt
@@ -260,7 +260,7 @@ class Calls:
     def _begin(
         self, program: Program, release: Release, method: str, message_bytes: int, words: Words,
         inside: Inside | None = None, notification: bool = False,
-    ) -> Flight:  # fmt: skip
+    ) -> Begun:  # fmt: skip
         """A call is in flight from here to `_end`."""
         call_id = self._ids()
         usage = Usage(message_in_bytes=message_bytes)
@@ -270,11 +270,11 @@ class Calls:
             self.tracing.begin(session, method)
         call = self.broker.open(session)
         self._in_flight[call_id] = call
-        return Flight(program, release, call, method, began, notification)
+        return Begun(program, release, call, method, began, notification)
 
-    def _end(self, flight: Flight, outcome: Outcome) -> tuple[Outcome, Receipt]:
+    def _end(self, begun: Begun, outcome: Outcome) -> tuple[Outcome, Receipt]:
         """The call is over, however it ended: its place is given back, and nothing of it can ask for anything."""
-        program, release, call, method, began, notification = flight
+        program, release, call, method, began, notification = begun
         session, usage = call.session, call.session.usage
         del self._in_flight[session.call_id]
         call.close()

@@ -20,7 +20,7 @@ class Deadline:
     `now` is a monotonic clock in seconds, trio's own by default, because trio's scopes are what it drives.
     """
 
-    __slots__ = ("_began", "_ends", "_now", "_scopes", "_standing", "_still_left", "_stood", "on_cut")
+    __slots__ = ("_began", "_ends", "_now", "_scopes", "_standing", "_still_left", "_stood", "on_nearer")
 
     def __init__(self, *, wall_s: float, still_s: float = 0.0, now: Callable[[], float] = trio.current_time) -> None:
         self._now = now
@@ -30,8 +30,9 @@ class Deadline:
         self._standing = 0
         self._began = 0.0
         self._scopes: set[trio.CancelScope] = set()
-        self.on_cut: Callable[[], None] | None = None
-        """Called by `cut`, for who watches `ends_at` by a clock of its own."""
+        self.on_nearer: Callable[[], None] | None = None
+        """Called when `ends_at` has come nearer, by `cut` or because it stands still no more: for who watches it by a
+        clock of its own."""
 
     @property
     def ends_at(self) -> float:
@@ -51,9 +52,7 @@ class Deadline:
     def cut(self) -> None:
         """Over now, standing still or not, and what is awaited in a scope is cancelled: the host is closing."""
         self._ends, self._still_left = -inf, 0.0
-        self._move_scopes()
-        if self.on_cut is not None:
-            self.on_cut()
+        self._come_nearer()
 
     def scope(self) -> AbstractContextManager[trio.CancelScope, bool]:
         """What is awaited inside is cancelled when the deadline passes, and moved along when it stands still.
@@ -79,7 +78,12 @@ class Deadline:
                 self._ends += stood
                 self._still_left -= stood
                 self._stood += stood
-                self._move_scopes()
+                self._come_nearer()
+
+    def _come_nearer(self) -> None:
+        self._move_scopes()
+        if self.on_nearer is not None:
+            self.on_nearer()
 
     def _move_scopes(self) -> None:
         ends_at = self.ends_at

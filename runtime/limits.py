@@ -41,7 +41,7 @@ def _limit(default: int, unit: str, scope: str, error: str, text: str, *, least:
 
 
 class _Checked:
-    """Shared by the two tables below: values are whole numbers inside their bounds, so a held value is a valid one."""
+    """Shared by the tables below: values are whole numbers inside their bounds, so a held value is a valid one."""
 
     __slots__ = ()
 
@@ -69,7 +69,7 @@ _SPECS: dict[type, dict[str, LimitSpec]] = {}
 
 
 def specs(table: type) -> Mapping[str, LimitSpec]:
-    """Name → what is known about it, for `Limits` or `ModuleCaps`, in the order of declaration."""
+    """Name → what is known about it, of one of the tables below, in the order of declaration."""
     if table not in _SPECS:
         _SPECS[table] = {f.name: f.metadata["spec"] for f in fields(table)}
     return _SPECS[table]
@@ -81,63 +81,35 @@ class Limits(_Checked):
 
     # -- one call
     cpu_us: int = _limit(
-        50_000,
-        "µs",
-        "call",
-        "cpu_exceeded",
-        "CPU time of the guest, its start functions included",
-        least=1_000,
+        50_000, "µs", "call", "cpu_exceeded", "CPU time of the guest, its start functions included", least=1_000,
         most=600_000_000,
-    )
+    )  # fmt: skip
     fuel: int = _limit(
-        0,
-        "instructions",
-        "call",
-        "fuel_exhausted",
+        0, "instructions", "call", "fuel_exhausted",
         "instructions of the guest, its start functions included: the same count for the same module, messages and"
-        " version of the engine, on any machine; 0: not counted, which is faster",
-        least=0,
-        most=FUEL_MOST,
-    )
+        " version of the engine, on any machine; 0: not counted, which is faster", least=0, most=FUEL_MOST,
+    )  # fmt: skip
     wall_ms: int = _limit(
-        10_000,
-        "ms",
-        "call",
-        "deadline_exceeded",
-        "time from the first slice to the answer, host calls included; stands still while a person is asked",
-        least=1,
+        10_000, "ms", "call", "deadline_exceeded",
+        "time from the first slice to the answer, host calls included; stands still while a person is asked", least=1,
         most=3_600_000,
-    )
+    )  # fmt: skip
     prompt_wait_ms: int = _limit(
         150_000, "ms", "call", "", "how long one host call may wait for a person", least=0, most=600_000
     )
     memory_bytes: int = _limit(
-        16 * MIB,
-        "bytes",
-        "sandbox",
-        "",
-        "linear memory; the guest sees a refused memory.grow as -1",
-        least=WASM_PAGE,
+        16 * MIB, "bytes", "sandbox", "", "linear memory; the guest sees a refused memory.grow as -1", least=WASM_PAGE,
         most=MEMORY_BYTES_CEILING,
-    )
+    )  # fmt: skip
     script_memory_bytes: int = _limit(
-        32 * MIB,
-        "bytes",
-        "sandbox",
-        "",
+        32 * MIB, "bytes", "sandbox", "",
         "memory_bytes of a program that is a script, unless that is given to it: the engine's own memory is in it",
-        least=WASM_PAGE,
-        most=MEMORY_BYTES_CEILING,
-    )
+        least=WASM_PAGE, most=MEMORY_BYTES_CEILING,
+    )  # fmt: skip
     table_elements: int = _limit(
-        10_000,
-        "elements",
-        "sandbox",
-        "",
-        "elements of the one table; a refused table.grow gives -1",
-        least=0,
+        10_000, "elements", "sandbox", "", "elements of the one table; a refused table.grow gives -1", least=0,
         most=TABLE_ELEMENTS_CEILING,
-    )
+    )  # fmt: skip
     message_in_bytes: int = _limit(
         256 * KIB, "bytes", "message", "message_too_large", "the message given to a guest", least=16, most=16 * MIB
     )
@@ -151,14 +123,9 @@ class Limits(_Checked):
         256 * KIB, "bytes", "message", "limit_exceeded", "one host call's response", least=512, most=16 * MIB
     )
     log_bytes: int = _limit(
-        64 * KIB,
-        "bytes",
-        "call",
-        "",
-        "log text kept per call; what comes after is cut with a mark",
-        least=0,
+        64 * KIB, "bytes", "call", "", "log text kept per call; what comes after is cut with a mark", least=0,
         most=16 * MIB,
-    )
+    )  # fmt: skip
     host_calls: int = _limit(
         256, "calls", "call", "limit_exceeded", "host calls, posted ones included", least=0, most=1_000_000
     )
@@ -186,28 +153,18 @@ class Limits(_Checked):
         64, "sandboxes", "program", "queue_full", "sandboxes alive; more calls wait in the queue", most=100_000
     )
     live_memory_bytes: int = _limit(
-        256 * MIB,
-        "bytes",
-        "program",
-        "queue_full",
+        256 * MIB, "bytes", "program", "queue_full",
         "memory of all live sandboxes, each counted with what it may grow to (the lesser of"
-        " memory_bytes and the module's declared maximum)",
-        least=WASM_PAGE,
-        most=1 << 40,
-    )
+        " memory_bytes and the module's declared maximum)", least=WASM_PAGE, most=1 << 40,
+    )  # fmt: skip
     mailbox_calls: int = _limit(
         32, "calls", "program and user", "queue_full", "calls waiting for a resident sandbox; more are refused",
         least=0, most=100_000,
     )  # fmt: skip
     held_bytes: int = _limit(
-        8 * MIB,
-        "bytes",
-        "program",
-        "overloaded",
-        "memory the host holds for the program: queued messages, responses not taken",
-        least=64 * KIB,
-        most=1 << 40,
-    )
+        8 * MIB, "bytes", "program", "overloaded",
+        "memory the host holds for the program: queued messages, responses not taken", least=64 * KIB, most=1 << 40,
+    )  # fmt: skip
     # -- one program and one user
     storage_bytes: int = _limit(
         10 * MIB, "bytes", "program and user", "quota_exceeded", "keys and values kept", least=0, most=1 << 40
@@ -222,14 +179,9 @@ class Limits(_Checked):
         200_000, "minor units", "program and user", "limit_exceeded", "one payment", least=0, most=10**12
     )
     payment_day_amount: int = _limit(
-        1_000_000,
-        "minor units",
-        "program and user",
-        "limit_exceeded",
-        "payments of any 24 hours, per currency",
-        least=0,
-        most=10**15,
-    )
+        1_000_000, "minor units", "program and user", "limit_exceeded", "payments of any 24 hours, per currency",
+        least=0, most=10**15,
+    )  # fmt: skip
     call_depth: int = _limit(
         4, "calls", "call", "limit_exceeded", "program.call in program.call, the first one counted", least=0, most=16
     )
@@ -237,14 +189,10 @@ class Limits(_Checked):
         224 * KIB, "bytes", "message", "limit_exceeded", "the body sent by http.fetch", least=0, most=16 * MIB
     )
     fetch_response_bytes: int = _limit(
-        224 * KIB,
-        "bytes",
-        "message",
-        "limit_exceeded",
-        "the body read by http.fetch, as received; by default it fits into response_bytes with its headers",
-        least=0,
+        224 * KIB, "bytes", "message", "limit_exceeded",
+        "the body read by http.fetch, as received; by default it fits into response_bytes with its headers", least=0,
         most=16 * MIB,
-    )
+    )  # fmt: skip
     notices_per_day: int = _limit(
         20, "messages", "program and user", "limit_exceeded", "notify.send in any 24 hours", least=0, most=1_000_000
     )
@@ -319,23 +267,13 @@ class CompileLimits(_Checked):
 
     cpu_s: int = _limit(10, "s", "compilation", "compile_limit", "CPU time of the child", most=3_600)
     wall_ms: int = _limit(
-        25_000,
-        "ms",
-        "compilation",
-        "compile_limit",
-        "from the start of the child to its answer",
-        least=100,
+        25_000, "ms", "compilation", "compile_limit", "from the start of the child to its answer", least=100,
         most=36_000_000,
-    )
+    )  # fmt: skip
     memory_bytes: int = _limit(
-        1_536 * MIB,
-        "bytes",
-        "compilation",
-        "compile_limit",
-        "address space of the child",
-        least=256 * MIB,
+        1_536 * MIB, "bytes", "compilation", "compile_limit", "address space of the child", least=256 * MIB,
         most=1 << 40,
-    )
+    )  # fmt: skip
     artifact_bytes: int = _limit(
         32 * MIB, "bytes", "compilation", "compile_limit", "size of the compiled module", least=4 * KIB, most=1 << 30
     )

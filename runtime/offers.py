@@ -34,7 +34,10 @@ class CheckedCode(NamedTuple):
     """Of the script image; '' where the program is a module."""
 
 
-def offer_of(bundle: Bundle, code: CheckedCode, *, developer: str, signed_by: str, report: Mapping[str, Any]) -> Offer:
+def offer_of(
+    bundle: Bundle, code: CheckedCode, *, developer: str, signed_by: str, report: Mapping[str, Any],
+    file_sha256: bytes = b"",
+) -> Offer:  # fmt: skip
     """What is stored of a bundle that was checked and compiled."""
     manifest, facts = bundle.manifest, code.facts
     return Offer(
@@ -44,7 +47,7 @@ def offer_of(bundle: Bundle, code: CheckedCode, *, developer: str, signed_by: st
         assets=tuple(
             Asset(path=path, sha256=bundle.members[path].sha256, content=bundle.asset(path)) for path in bundle.assets
         ),
-        facts=facts_of(bundle, facts), report=report,
+        facts=facts_of(bundle, facts), report=report, file_sha256=file_sha256,
     )  # fmt: skip
 
 

@@ -33,6 +33,7 @@ TURN_S: Final = 0.002
 GATHER_S: Final = 0.0003
 """How long what comes is dealt with before the ends of the turn: each time something is sent wakes who gets it."""
 _AT_ONCE: Final = 64
+"""Descriptors asked of one epoll at a time: the rest keep until the next."""
 
 Sock = socket.socket | trio.socket.SocketType
 Take = Callable[[bytes], bool]

@@ -7,26 +7,23 @@ to it. The ladder is host_api/releases/transitions.py's, each step steps.py's.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, Final
+from contextlib import contextmanager, suppress
+from typing import Any
 
-from host_api.releases import records, steps, uploads
+from host_api.errors import ApiError, ErrorCode
+from host_api.releases import records, steps, upload_counts, uploads
 from host_api.releases.values import Developer, Facts, Given, ProgramStatus, Upload
 from host_api.store.protocol import Store, Transaction
 from runtime.bundle import Bundle, Keyring
-from runtime.bundle_reader import read_bundle
+from runtime.bundle_reader import digest, read_bundle
 from runtime.developers import Developers, signer
-from runtime.errors import HostBusy, HostClosed, HostelError, SignatureError
+from runtime.errors import HostBusy, HostClosed, SignatureError, UsageError
 from runtime.limits import DeveloperLimits
 from runtime.offers import check_required, effective_limits, given_of, limits_of, offer_of, requested
 from runtime.program_code import ProgramCode
-from runtime.refused_uploads import RefusedUploads
 from runtime.report import report_of
 from runtime.settings import HostSettings
-from runtime.state_changes import StateChanges, told
-
-_OVER: Final = ("uploads_per_day", "uploads_pending")
-"""A bundle that is refused for how many there are is nothing that was tried."""
+from runtime.state_changes import StateChanges
 
 
 class Releases:
@@ -43,34 +40,40 @@ class Releases:
     ) -> None:  # fmt: skip
         self._store, self._changes, self._code = store, changes, code
         self._settings, self._developers = settings, developers
-        self._compiling: set[str] = set()
-        """Developers whose upload is."""
-        self._refused = RefusedUploads()
+        self._looked_at: set[str] = set()
+        """Developers of whom an upload is."""
 
     async def upload(self, developer: str, bundle: Bundle | bytes) -> Upload:
         """A developer's bundle: read, its signature checked against their own keys, compiled, and put before the
         reviewer with a report. The same again gives what is there.
 
         Raises BundleError's family (SignatureError `key_unknown` also for another developer's key), UsageError:
-        `developer_unknown`, `other_developer`, `version_taken`, `uploads_pending`, `uploads_per_day`.
-        HostBusy: another one of theirs is being compiled, or too many wait for that. What is refused for what it is
-        counts as an upload of the developer's day; after a whole day's worth of those no bundle is looked at.
+        `developer_unknown`, `other_developer`, `version_taken`; `uploads_pending`, `uploads_per_day` before the bundle
+        is looked at. HostBusy: another one of theirs is being looked at, or too many wait to be compiled. What is
+        refused for what it is, or given up meanwhile, counts as an upload of the developer's day, after a restart too.
         """
         found = self._developers.get(developer)
         limits: DeveloperLimits = self._settings.developer_limits.changed(found.limits)
-        now_us = self._store.now_us()
-        if (refused := self._refused.count(found.id, now_us)) and refused >= limits.uploads_per_day:
-            raise told(uploads.too_many_today(limits.uploads_per_day, refused))
-        try:
-            return await self._upload(found, limits, refused, bundle)
-        except (HostBusy, HostClosed):
-            raise
-        except HostelError as error:
-            if error.code not in _OVER:
-                self._refused.note(found.id, now_us, max(1, limits.uploads_per_day))
-            raise
+        with self._only_one_of(found.id):
+            file_sha256 = await digest(bundle if isinstance(bundle, bytes) else bundle.data)
+            try:
+                begun = await self._changes.write(lambda tx: upload_counts.begin(tx, found.id, **_most(limits)))
+            except UsageError:  # too many: what they sent before is looked up all the same
+                sent_before = self._changes.read(lambda tx: uploads.sent_before(tx, found.id, file_sha256))
+                if sent_before is None:
+                    raise
+                return sent_before
+            try:
+                return await self._upload(found, limits, begun, bundle, file_sha256)
+            except (HostBusy, HostClosed, ApiError) as error:  # not the developer's doing
+                if error.code != ErrorCode.UNKNOWN_OUTCOME:
+                    with suppress(ApiError):
+                        await self._changes.write(lambda tx: upload_counts.end(tx, begun))
+                raise
 
-    async def _upload(self, found: Developer, limits: DeveloperLimits, refused: int, bundle: Bundle | bytes) -> Upload:
+    async def _upload(
+        self, found: Developer, limits: DeveloperLimits, begun: int, bundle: Bundle | bytes, file_sha256: bytes
+    ) -> Upload:
         whole = await read_bundle(bundle) if isinstance(bundle, bytes) else bundle
         by = signer(self._store, whole, Keyring(), allow_unsigned=False)
         if by.developer != found.id:
@@ -78,38 +81,29 @@ class Releases:
                 f"key {by.key_id} is not one of {found.name}'s", code="key_unknown", details={"key_id": by.key_id}
             )
         requested(whole)
-        self._changes.read(
-            lambda tx: uploads.may_submit(
-                tx, whole.manifest.app_id, whole.manifest.version.code, whole.identity, developer=found.id,
-                per_day=limits.uploads_per_day, pending=limits.uploads_pending, refused=refused,
-            )
-        )  # fmt: skip
-        with self._only_one_of(found.id):
-            code = await self._code.take(whole, limits_of(whole, self._settings.limits))
+        code = await self._code.take(whole, limits_of(whole, self._settings.limits))
         current = self._store.read(lambda tx: _current(tx, whole.manifest.app_id))
         report = report_of(
             whole, code, default=self._settings.limits, caps=self._settings.caps, signed_by=by.key_id,
             developer=found.id, current=current,
         )  # fmt: skip
-        offer = offer_of(whole, code, developer=found.id, signed_by=by.key_id, report=report)
+        offer = offer_of(whole, code, developer=found.id, signed_by=by.key_id, report=report, file_sha256=file_sha256)
         return await self._changes.change(
             offer.app_id,
-            lambda tx: uploads.submit(
-                tx, offer, per_day=limits.uploads_per_day, pending=limits.uploads_pending, refused=refused,
-                also_known_as=by.also_known_as,
-            ),
-        )  # fmt: skip
+            lambda tx: uploads.submit(tx, offer, **_most(limits), begun=begun, also_known_as=by.also_known_as),
+        )
 
     @contextmanager
     def _only_one_of(self, developer: str) -> Iterator[None]:
-        """Compilations stand in one line, calls' too: a developer has one place in it. Raises HostBusy."""
-        if developer in self._compiling:
-            raise HostBusy("an upload of this developer is being compiled: one after the other", retry_after_ms=1_000)
-        self._compiling.add(developer)
+        """Compilations stand in one line, calls' too: a developer has one place in it, and of as many bundles as may
+        come no more are looked at than their day has left. Raises HostBusy."""
+        if developer in self._looked_at:
+            raise HostBusy("an upload of this developer is being looked at: one after the other", retry_after_ms=1_000)
+        self._looked_at.add(developer)
         try:
             yield
         finally:
-            self._compiling.discard(developer)
+            self._looked_at.discard(developer)
 
     # ---- what there is -----------------------------------------------------------------------------------------------
     def list(self, app_id: str, after: int = 0, limit: int = 100) -> Sequence[Upload]:
@@ -182,13 +176,17 @@ class Releases:
         return changed
 
     async def offline(self, app_id: str) -> ProgramStatus:
-        """Nobody gets any release of it; calls in flight go on. `full` brings it back."""
-        return await self._changes.change(app_id, lambda tx: steps.offline(tx, app_id))
+        """Nobody gets any release of it; calls in flight go on. `full` brings it back. Where the disk refuses it, the
+        error says what works all the same: `kill`."""
+        with _or_kill(app_id):
+            return await self._changes.change(app_id, lambda tx: steps.offline(tx, app_id))
 
     async def rollback(self, app_id: str) -> ProgramStatus:
         """Back to the last full release: a candidate is withdrawn, else the release before is full again, with what it
-        was granted less what was revoked since. Raises UsageError: `nothing_to_roll_back_to`, `below_minimum`."""
-        changed = await self._changes.change(app_id, lambda tx: steps.rollback(tx, app_id))
+        was granted less what was revoked since. Raises UsageError: `nothing_to_roll_back_to`, `below_minimum`; what
+        the disk refuses as `offline`."""
+        with _or_kill(app_id):
+            changed = await self._changes.change(app_id, lambda tx: steps.rollback(tx, app_id))
         self._changes.woken(app_id)
         return changed
 
@@ -213,6 +211,24 @@ class Releases:
         changed = await self._changes.change(app_id, lambda tx: steps.revive(tx, app_id))
         self._changes.woken(app_id)
         return changed
+
+
+@contextmanager
+def _or_kill(app_id: str) -> Iterator[None]:
+    """A step against a release that the disk refuses: the error names the one that needs no disk."""
+    try:
+        yield
+    except ApiError as error:
+        raise ApiError(
+            error.code,
+            f"{error.message}. To stop {app_id} on a disk that refuses: hostel release kill {app_id} --reason TEXT"
+            " (releases.kill)",
+            details=error.details, retry_after_ms=error.retry_after_ms,
+        ) from error  # fmt: skip
+
+
+def _most(limits: DeveloperLimits) -> dict[str, int]:
+    return {"per_day": limits.uploads_per_day, "pending": limits.uploads_pending}
 
 
 def _current(tx: Transaction, app_id: str) -> tuple[Upload, Facts] | None:

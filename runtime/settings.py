@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
-from runtime.errors import UsageError
+from runtime.bounds import check, check_choice
 from runtime.javascript import Interpreter
 from runtime.limits import KIB, MIB, CompileLimits, DeveloperLimits, Limits, ModuleCaps
-from runtime.worker_settings import WorkerSettings
+from runtime.worker_settings import TICKERS, WorkerSettings
 
 SLOTS_MOST = 20_000
 """Each slot takes about five of a process's mappings (vm.max_map_count is 65,530 by default), three when in use."""
 LABELLED_PROGRAMS_MOST = 200
+_HOST_BOUNDS: Final = {
+    "slots": (1, SLOTS_MOST), "keep_resident_bytes": (0, 16 * MIB), "programs_in_memory": (1, 1_000_000),
+    "resident_idle_s": (0.001, 86_400), "drain_s": (0, 86_400),
+}  # fmt: skip
+_JOURNAL_BOUNDS: Final = {
+    "receipts_days": (1, 3_650), "receipts_bytes_max": (4 * MIB, 1 << 40),
+    "logs_days": (1, 3_650), "logs_bytes_max": (4 * MIB, 1 << 40),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,12 +38,7 @@ class JournalSettings:
     """All programs' log lines together, on the disk."""
 
     def __post_init__(self) -> None:
-        for name, least, most in (
-            ("receipts_days", 1, 3_650), ("receipts_bytes_max", 4 * MIB, 1 << 40),
-            ("logs_days", 1, 3_650), ("logs_bytes_max", 4 * MIB, 1 << 40),
-        ):  # fmt: skip
-            if not least <= getattr(self, name) <= most:
-                raise UsageError(f"{name} = {getattr(self, name)}: must be from {least} to {most}")
+        check(self, _JOURNAL_BOUNDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +49,7 @@ class MetricsSettings:
     """So many programs, the busiest, have metrics with their id as a label."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.programs <= LABELLED_PROGRAMS_MOST:
-            raise UsageError(f"programs = {self.programs}: must be from 0 to {LABELLED_PROGRAMS_MOST}")
+        check(self, {"programs": (0, LABELLED_PROGRAMS_MOST)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,15 +94,5 @@ class HostSettings:
     of them); None: in the state directory, or in memory where there is none."""
 
     def __post_init__(self) -> None:
-        if not 1 <= self.slots <= SLOTS_MOST:
-            raise UsageError(f"slots = {self.slots}: must be from 1 to {SLOTS_MOST}")
-        if not 0 <= self.keep_resident_bytes <= 16 * MIB:
-            raise UsageError(f"keep_resident_bytes = {self.keep_resident_bytes}: must be from 0 to {16 * MIB}")
-        if not 1 <= self.programs_in_memory <= 1_000_000:
-            raise UsageError(f"programs_in_memory = {self.programs_in_memory}: must be from 1 to 1000000")
-        if not 0.001 <= self.resident_idle_s <= 86_400:
-            raise UsageError(f"resident_idle_s = {self.resident_idle_s}: must be from 0.001 to 86400")
-        if self.drain_s < 0:
-            raise UsageError(f"drain_s = {self.drain_s}: must not be negative")
-        if self.ticker not in ("auto", "signal", "thread"):
-            raise UsageError(f"ticker = {self.ticker!r}: must be auto, signal or thread")
+        check(self, _HOST_BOUNDS)
+        check_choice(self, "ticker", TICKERS)

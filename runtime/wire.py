@@ -18,7 +18,7 @@ text, extension types, NaN, and lets a short message become a very large tree. S
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import inf
 from typing import Any, Final, TypeAlias
 
@@ -34,6 +34,8 @@ MSGID_MAX: Final = 2**32 - 1
 SCAN_BYTES: Final = ELEMENTS_MAX
 HEAD_BYTES: Final = 32
 """So many bytes of a request are enough for `msgid_of`."""
+PART_BYTES: Final = 64 << 10
+"""Bytes in a message that are more than this are one of its `large_parts`."""
 
 STORED_BYTES_MAX: Final = 16 << 20
 """As large as the limits on messages and values may be set."""
@@ -122,6 +124,17 @@ def decode_bounded_by_size(data: bytes) -> Any:
         raise MalformedMessage("not MessagePack") from None
 
 
+def decode_around(rest: bytes, parts: Sequence[bytes], depth_max: int) -> Any:
+    """What is left of a message that was looked at by `large_parts`, with the nth of them put where it has
+    `stand_in(n)`. Raises MalformedMessage."""
+    try:
+        value = msgspec.msgpack.Decoder(ext_hook=lambda _, number: parts[int.from_bytes(number, "big")]).decode(rest)
+    except Exception:  # as in `_read`
+        raise MalformedMessage("not MessagePack") from None
+    _check((value,), depth_max + 1)
+    return value
+
+
 def _read(data: bytes, bytes_max: int, depth_max: int = DEPTH_MAX, elements_max: int = ELEMENTS_MAX) -> Any:
     """Steps 1 to 4 of the rules on top. `_check` must follow."""
     size = len(data)
@@ -181,22 +194,36 @@ _WHOLE: Final = bytes(
 )  # fmt: skip
 # First bytes with a length behind them: the length's width.
 _LENGTH_WIDTH: Final = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4, 0xDC: 2, 0xDD: 4, 0xDE: 2, 0xDF: 4}
+_BIN_32: Final = 0xC6
 _TRUNCATED: Final = "ends too early"
 
 
-def _scan(data: bytes, depth_max: int, elements_max: int) -> None:
+def _scan(data: bytes, depth_max: int, elements_max: int) -> list[tuple[int, int]]:
     """Elements, depth and equal keys of any bytes, building nothing but the sets of a map's keys.
 
     Elements are counted where a container announces them, so at most `elements_max` steps are made, whatever the bytes
-    say. Raises MalformedMessage.
+    say. Gives where large parts begin and end. Raises MalformedMessage.
     """
+    large: list[tuple[int, int]] = []
     try:
-        _scan_values(data, depth_max, elements_max)
+        _scan_values(data, depth_max, elements_max, large)
     except IndexError:
         raise MalformedMessage(_TRUNCATED) from None
+    return large
 
 
-def _scan_values(data: bytes, depth_max: int, elements_max: int) -> None:
+def large_parts(data: bytes, depth_max: int, elements_max: int) -> list[tuple[int, int]]:
+    """Where bytes (not texts) of more than PART_BYTES begin and end, each with a head of five bytes before it; the last
+    may end after the message does. No ext type is in it. Raises MalformedMessage."""
+    return _scan(data, depth_max, elements_max)
+
+
+def stand_in(number: int) -> bytes:
+    """In the place of a large part and its head: an ext type, which no message has."""
+    return b"\xd5\x00" + number.to_bytes(2, "big")
+
+
+def _scan_values(data: bytes, depth_max: int, elements_max: int, large: list[tuple[int, int]]) -> None:
     at, elements = 0, 1
     left, keys = 1, None  # values still to come in this container; the keys seen if it is a map
     outer: list[tuple[int, set[bytes] | None]] = []
@@ -218,6 +245,8 @@ def _scan_values(data: bytes, depth_max: int, elements_max: int) -> None:
         else:
             number, at = _length(data, at)
             if 0xA0 <= first < 0xDC:
+                if number > PART_BYTES and first == _BIN_32:
+                    large.append((at, at + number))
                 at += number
                 continue
             if len(outer) == depth_max:

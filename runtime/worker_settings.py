@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
+from runtime.bounds import check, check_choice
 from runtime.errors import UsageError
 from runtime.limits import KIB, MIB
 
@@ -21,6 +22,15 @@ MAPPINGS_KEPT: Final = 8_192
 _MAPPINGS_DEFAULT: Final = 65_530
 METERED: Final = "+fuel"
 """How the groups end whose programs have a limit of fuel: a worker has one engine, which counts it or does not."""
+_BOUNDS: Final = {
+    "count": (1, 256), "processes": (1, 4_096), "idle_s": (0.0, 86_400.0), "slots": (1, SLOTS_MOST),
+    "queue": (0, 100_000), "keep_resident_bytes": (0, 16 * MIB), "loaded_bytes": (1 * MIB, 1 << 40),
+    "memory_bytes": (128 * MIB, 1 << 44), "heartbeat_s": (0.1, 60.0), "start_s": (0.5, 600.0),
+    "back_off_s": (0.0, 60.0), "back_off_most_s": (0.0, 600.0), "deaths": (1, 1_000), "deaths_s": (1.0, 86_400.0),
+    "nice": (0, 19),
+}  # fmt: skip
+TICKERS: Final = ("auto", "signal", "thread")
+"""What `ticker` may be, here and in HostSettings."""
 
 Require = Literal["none", "partial", "full"]
 
@@ -77,25 +87,11 @@ class WorkerSettings:
     """As HostSettings.ticker. In a jail only the signal ticker can run."""
 
     def __post_init__(self) -> None:
-        for name, least, most in _BOUNDS:
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-                raise UsageError(f"workers.{name} = {value!r}: must be from {least} to {most}")
-        if self.require not in ("none", "partial", "full"):
-            raise UsageError(f"workers.require = {self.require!r}: must be none, partial or full")
-        if self.ticker not in ("auto", "signal", "thread"):
-            raise UsageError(f"workers.ticker = {self.ticker!r}: must be auto, signal or thread")
+        check(self, _BOUNDS)
+        check_choice(self, "require", get_args(Require))
+        check_choice(self, "ticker", TICKERS)
         if len(self.standing) * self.count > self.processes:
             raise UsageError(
-                f"workers.processes = {self.processes}: less than count = {self.count} for each of"
+                f"processes = {self.processes}: less than count = {self.count} for each of"
                 f" {len(self.standing)} standing groups"
             )
-
-
-_BOUNDS: Final = (
-    ("count", 1, 256), ("processes", 1, 4_096), ("idle_s", 0.0, 86_400.0), ("slots", 1, SLOTS_MOST),
-    ("queue", 0, 100_000), ("keep_resident_bytes", 0, 16 * MIB), ("loaded_bytes", 1 * MIB, 1 << 40),
-    ("memory_bytes", 128 * MIB, 1 << 44), ("heartbeat_s", 0.1, 60.0), ("start_s", 0.5, 600.0),
-    ("back_off_s", 0.0, 60.0), ("back_off_most_s", 0.0, 600.0), ("deaths", 1, 1_000), ("deaths_s", 1.0, 86_400.0),
-    ("nice", 0, 19),
-)  # fmt: skip

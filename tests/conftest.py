@@ -4,6 +4,7 @@ order files are handed out, so that no core waits at the end."""
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -20,3 +21,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with tests marked `slow` come first, each still in one piece."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(scope="session")
+def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where compiled modules are kept for the whole run: the same module is compiled once."""
+    folder = tmp_path_factory.mktemp("artifacts")
+    folder.chmod(0o700)
+    return folder

@@ -123,7 +123,7 @@ def erase_user(
     did, then = Erased(rows=0, orders_closed=0, forfeited=()), None
     begun = bool(marked)
     if not begun:
-        did, begun = _begin(tx, user, nobody, at_most, new_id, forfeit_balance)
+        did, begun = _begin(tx, user, nobody, at_most, forfeit_balance)
     if begun:
         rows, then = _go_on(tx, user, nobody, at_most, new_id, after)
         did += Erased(rows=rows, orders_closed=0, forfeited=())
@@ -147,9 +147,7 @@ def _mark(tx: Transaction, user: str, nobody: str, marked: bool, then: Place | N
 
 
 # ---- the first job ---------------------------------------------------------------------------------------------------
-def _begin(
-    tx: Transaction, user: str, nobody: str, at_most: int, new_id: Callable[[], str], forfeit: bool
-) -> tuple[Erased, bool]:
+def _begin(tx: Transaction, user: str, nobody: str, at_most: int, forfeit: bool) -> tuple[Erased, bool]:
     """Money, and the name on what money hangs on. False: so many orders were to be closed that others have their turn
     before the name goes."""
     left = _balances(tx, user)

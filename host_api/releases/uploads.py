@@ -14,7 +14,7 @@ import msgspec
 
 from host_api import audit
 from host_api.ownership import NotOwner, claim, owner_of
-from host_api.releases import contents, developers, records
+from host_api.releases import contents, developers, records, upload_counts
 from host_api.releases.removal import remove_releases
 from host_api.releases.steps import follow, withdraw_candidate
 from host_api.releases.transitions import RegistryRefused
@@ -23,18 +23,18 @@ from host_api.store.protocol import Transaction
 
 KEPT_MAX: Final = 50
 """Releases of one program; of more, the lowest codes go that were rejected, superseded or rolled back."""
-DAY_US: Final = 24 * 3600 * 1_000_000
 
 
 def submit(
-    tx: Transaction, offer: Offer, *, per_day: int, pending: int, refused: int = 0, also_known_as: Collection[str] = ()
+    tx: Transaction, offer: Offer, *, per_day: int, pending: int, begun: int = 0, also_known_as: Collection[str] = ()
 ) -> Upload:
-    """A developer's upload waits for a review. The very same sent again gives what is there. `refused`: uploads of
-    theirs that were refused in the last 24 hours, which count as if they had been taken.
+    """A developer's upload waits for a review. The very same sent again gives what is there. `begun`: what
+    `upload_counts.begin` gave.
 
     An id that is nobody's is the developer's while a release under it waits for its review, and for ever once one was
     approved. Raises NotOwner; RegistryRefused: `version_taken`, `uploads_pending`, `uploads_per_day`, as `check_key`.
     """
+    upload_counts.end(tx, begun)
     there = records.find_release(tx, offer.app_id, offer.code)
     if there is not None and (there.identity, there.signed_by) == (offer.identity, offer.signed_by):
         return there
@@ -49,7 +49,7 @@ def submit(
             f"{offer.app_id} has a release {highest}: a version code is used once, so the next is above it",
             app_id=offer.app_id, highest=highest, offered=offer.code,
         )  # fmt: skip
-    _check_counts(tx, offer.developer, per_day, pending, refused)
+    upload_counts.check(tx, offer.developer, per_day=per_day, pending=pending)
     _insert(tx, offer, Status.SUBMITTED, reviewed=False, given=Given(grants={}, limits={}, config=b"", payee=""))
     audit.record(
         tx, "release.uploaded", app_id=offer.app_id, release=offer.code, identity=offer.identity,
@@ -59,14 +59,13 @@ def submit(
     return records.get_release(tx, offer.app_id, offer.code)
 
 
-def may_submit(
-    tx: Transaction, app_id: str, code: int, identity: str, *, developer: str, per_day: int, pending: int,
-    refused: int = 0,
-) -> None:  # fmt: skip
-    """Before anything is spent on it: whether `submit` would refuse it for how many there are. Raises as that does."""
-    there = records.find_release(tx, app_id, code)
-    if there is None or there.identity != identity:
-        _check_counts(tx, developer, per_day, pending, refused)
+def sent_before(tx: Transaction, developer: str, file_sha256: bytes) -> Upload | None:
+    """The release that this very file of theirs became."""
+    found = tx.execute(
+        "SELECT app_id, code FROM releases WHERE file_sha256 = :file AND developer = :developer LIMIT 1",
+        {"file": file_sha256, "developer": developer},
+    )
+    return records.get_release(tx, *found[0]) if found else None
 
 
 def _reserve(tx: Transaction, app_id: str, developer: str) -> None:
@@ -85,35 +84,6 @@ def _reserve(tx: Transaction, app_id: str, developer: str) -> None:
     )
     for had in rejected:
         contents.drop_unused(tx, had)
-
-
-def too_many_today(per_day: int, used: int) -> RegistryRefused:
-    return RegistryRefused(
-        "uploads_per_day",
-        f"the developer sent {used} uploads in 24 hours, refused ones included; uploads_per_day is {per_day}: try again"
-        " tomorrow",
-        limit="uploads_per_day", value=per_day, used=used, scope="developer",
-    )  # fmt: skip
-
-
-def _check_counts(tx: Transaction, developer: str, per_day: int, pending: int, refused: int) -> None:
-    waiting = tx.execute(
-        "SELECT count(*) FROM releases WHERE developer = :developer AND status = 'submitted'", {"developer": developer}
-    )[0][0]
-    if waiting >= pending:
-        raise RegistryRefused(
-            "uploads_pending",
-            f"{waiting} uploads of the developer wait for a review; uploads_pending is {pending}: wait for one",
-            limit="uploads_pending", value=pending, used=waiting, scope="developer",
-        )  # fmt: skip
-    today = refused + len(
-        tx.execute(
-            "SELECT 1 FROM releases WHERE developer = :developer AND uploaded_us > :since LIMIT :at_most",
-            {"developer": developer, "since": tx.now_us - DAY_US, "at_most": per_day},
-        )
-    )
-    if today >= per_day:
-        raise too_many_today(per_day, today)
 
 
 def install(
@@ -172,9 +142,10 @@ def _insert(tx: Transaction, offer: Offer, status: Status, *, reviewed: bool, gi
     tx.execute(
         "INSERT INTO releases (app_id, code, name, status, identity, developer, signed_by, module_sha256,"
         " script_sha256, assets_sha256, reviewed, payee, uploaded_us, decided_us, facts, grants, limits, config,"
-        " report)"
+        " report, file_sha256)"
         " VALUES (:app_id, :code, :name, :status, :identity, :developer, :signed_by, :module,"
-        " :script, :assets, :reviewed, :payee, :now_us, :decided_us, :facts, :grants, :limits, :config, :report)",
+        " :script, :assets, :reviewed, :payee, :now_us, :decided_us, :facts, :grants, :limits, :config, :report,"
+        " :file)",
         {
             "app_id": offer.app_id, "code": offer.code, "name": offer.name, "status": status.value,
             "identity": bytes.fromhex(offer.identity), "developer": offer.developer, "signed_by": offer.signed_by,
@@ -184,6 +155,7 @@ def _insert(tx: Transaction, offer: Offer, status: Status, *, reviewed: bool, gi
             "decided_us": 0 if status is Status.SUBMITTED else max(1, tx.now_us),
             "facts": msgspec.json.encode(offer.facts).decode(), "grants": records.text(given.grants),
             "limits": records.text(given.limits), "config": given.config, "report": records.text(offer.report),
+            "file": offer.file_sha256 or None,
         },
     )  # fmt: skip
 

@@ -140,6 +140,8 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     script_sha256: str = ""
     """'' where the program is a module; else `wasm` is the engine it was checked with."""
     script_image: bytes = b""
+    file_sha256: bytes = b""
+    """Of the file that a developer sent; empty: it is not to be known again by it."""
 
 
 class Upload(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from runtime.cli import report
-from runtime.cli.door import Socket, State, ask
+from runtime.cli.door import UNNAMED, Door
 from runtime.cli.proof import HeadFile, proved
 
 if TYPE_CHECKING:
@@ -20,12 +20,10 @@ RECORDS_MAX = 1_000
 AsLines = Annotated[bool, Parameter(name="--json", help="One JSON document a record, each on a line of its own.")]
 
 
-def verify(
-    *, state: State = None, socket: Socket = None, head: HeadFile = None, as_json: report.AsJson = False
-) -> None:
+def verify(*, door: Door = UNNAMED, head: HeadFile = None, as_json: report.AsJson = False) -> None:
     """Recompute the audit's chain of hashes. Ends with 0 only if every record is as it was written and, with --head, if
     the chain begins with all that the head covers: without one, records cut off its end cannot be noticed."""
-    found, kept = proved(state, socket, head, audit_only=True)
+    found, kept = proved(door, head, audit_only=True)
     now = found.head
     if as_json:
         report.show_json({"records": now.n, "hash": now.hash.hex(), "begins_with": kept.n if kept else None})
@@ -34,20 +32,19 @@ def verify(
         report.show_line(f"the audit holds{against}: {now.n} records, the last with hash {now.hash.hex()}")
 
 
-def head(*, state: State = None, socket: Socket = None, as_json: report.AsJson = False) -> None:
+def head(*, door: Door = UNNAMED, as_json: report.AsJson = False) -> None:
     """Print the audit's head as JSON, signed with the host's key. Keep it outside of this machine: hostel audit verify
     --head proves with it that nothing before it was changed or cut off."""
 
     async def signed(client: Client) -> dict[str, Any]:
         return (await client.signed_head()).as_dict()
 
-    report.show_json(ask(state, socket, signed))
+    report.show_json(door.ask(signed))
 
 
 def list_(
     *,
-    state: State = None,
-    socket: Socket = None,
+    door: Door = UNNAMED,
     effect: Annotated[str, Parameter(help="Only this effect (order.succeeded), or all that begin so (order.).")] = "",
     app: Annotated[str, Parameter(help="Only what concerns the program with this id.")] = "",
     after: Annotated[int, Parameter(help="Only records with a higher number.")] = 0,
@@ -65,7 +62,7 @@ def list_(
                 record = {"n": n, **json.loads(text)}
                 report.show_line(json.dumps(record, ensure_ascii=False) if as_json else _line(record))
 
-    ask(state, socket, shows)
+    door.ask(shows)
 
 
 def _line(record: dict[str, Any]) -> str:

@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from runtime.backup import Manifest
 from runtime.cli import report
-from runtime.cli.door import Socket, State, ask
+from runtime.cli.door import UNNAMED, Door
 from runtime.cli.proof import Progress
-from runtime.made_backups import MadeBackup
-
-if TYPE_CHECKING:
-    from runtime.client import Client
-    from runtime.control.upkeep import BackedUp
 
 
 def backup(
     to: Path,
     /,
     *,
-    state: State = None,
-    socket: Socket = None,
+    door: Door = UNNAMED,
     journal: Annotated[bool, Parameter(help="With receipts and programs' log lines.")] = False,
     as_json: report.AsJson = False,
 ) -> None:
@@ -39,10 +33,7 @@ def backup(
 
     whole = to.absolute()
 
-    async def make(client: Client) -> BackedUp:
-        return await client.backup(whole, journal=journal)
-
-    made = ask(state, socket, make)
+    made = door.ask(lambda client: client.backup(whole, journal=journal))
     if as_json:
         report.show_json({"to": made.to, "made_us": made.made_us, "files": made.files, "bytes": made.bytes,
                           "head": made.head})  # fmt: skip
@@ -51,14 +42,10 @@ def backup(
     report.show_line(f"audit head {made.head['n']} {made.head['hash']}")
 
 
-def backups(*, state: State = None, socket: Socket = None, as_json: report.AsJson = False) -> None:
+def backups(*, door: Door = UNNAMED, as_json: report.AsJson = False) -> None:
     """List the backups that were made, newest first, each with how many erasures came after it: a backup still holds
     whom they erased."""
-
-    async def read(client: Client) -> list[MadeBackup]:
-        return await client.backups()
-
-    found = ask(state, socket, read)
+    found = door.ask(lambda client: client.backups())
     if as_json:
         report.show_json([{"made_us": one.made_us, "path": one.path, "head_n": one.head_n,
                            "erasures_since": one.erasures_since} for one in found])  # fmt: skip

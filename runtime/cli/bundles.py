@@ -16,7 +16,7 @@ from runtime.bundle.refusal import shown
 from runtime.cli import report
 from runtime.cli.files import write_file
 from runtime.cli.permissions import unknown_permissions
-from runtime.cli.stale import warn_of_stale
+from runtime.cli.stale import check_built, warn_of_stale
 
 Output = Annotated[Path, Parameter(name=["--output", "-o"], help="The file to write.")]
 
@@ -31,6 +31,7 @@ def pack(folder: Path = Path(), /, *, output: Output | None = None, as_json: rep
     folder
         A project, or a folder that holds manifest.json and what it names; the current one where it is left out.
     """
+    check_built(folder)
     data = bundles.pack(
         bundles.bundle_folder(folder),
         on_left_out=lambda path, why: report.say(f"left out {shown(path)}: {why}"),

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from runtime.bundle.refusal import shown
 from runtime.cli import report
-from runtime.cli.door import Socket, State, on_host
+from runtime.cli.arguments import Program
+from runtime.cli.door import UNNAMED, Door
 from runtime.cli.receipt import show_receipt
 from runtime.cli.words import read_object
 from runtime.errors import CallEnded, UsageError
-
-if TYPE_CHECKING:
-    from runtime.client import Client
-    from runtime.receipt import Receipt, Reply
 
 Whose = Annotated[str, Parameter(name="--user", help="Whom it acts for; without it, nobody.")]
 WithReceipt = Annotated[bool, Parameter(name="--receipt", help="Show what it cost, on standard error.")]
@@ -24,13 +21,12 @@ Params = Annotated[str | None, Parameter(allow_leading_hyphen=True)]
 
 
 def call(
-    app: str,
+    app: Program,
     method: str,
     params: Params = None,
     /,
     *,
-    state: State = None,
-    socket: Socket = None,
+    door: Door = UNNAMED,
     user: Whose = "",
     receipt: WithReceipt = False,
     as_json: report.AsJson = False,
@@ -39,8 +35,6 @@ def call(
 
     Parameters
     ----------
-    app
-        The program's id.
     method
         What to call.
     params
@@ -48,11 +42,8 @@ def call(
     """
     given = read_object(_no_option(params, "call"), "params")
 
-    async def work(client: Client) -> Reply:
-        return await client.call(app, method, given, user=user)
-
     try:
-        reply = on_host(state, socket, work)
+        reply = door.ask_host(lambda client: client.call(app, method, given, user=user))
     except CallEnded as ended:
         if ended.receipt and receipt and not as_json:
             show_receipt(ended.receipt)
@@ -67,13 +58,12 @@ def call(
 
 
 def notify(
-    app: str,
+    app: Program,
     method: str,
     params: Params = None,
     /,
     *,
-    state: State = None,
-    socket: Socket = None,
+    door: Door = UNNAMED,
     user: Whose = "",
     receipt: WithReceipt = False,
     as_json: report.AsJson = False,
@@ -82,8 +72,6 @@ def notify(
 
     Parameters
     ----------
-    app
-        The program's id.
     method
         What it is told.
     params
@@ -91,10 +79,7 @@ def notify(
     """
     given = read_object(_no_option(params, "notify"), "params")
 
-    async def work(client: Client) -> Receipt:
-        return await client.notify(app, method, given, user=user)
-
-    told = on_host(state, socket, work)
+    told = door.ask_host(lambda client: client.notify(app, method, given, user=user))
     if as_json:
         report.show_json({"receipt": told.as_dict()})
     elif receipt:

@@ -14,7 +14,7 @@ from runtime.bundle.files import read_archive_file
 from runtime.cli import report
 from runtime.cli.review import margin
 from runtime.cli.script import load_script
-from runtime.cli.stale import warn_of_stale
+from runtime.cli.stale import check_built, warn_of_stale
 from runtime.cli.words import read_limits
 from runtime.errors import ManifestError
 from runtime.limits import WASM_PAGE, Limits, ModuleCaps, specs
@@ -66,6 +66,7 @@ def _read(file: Path) -> Bundle | bytes:
     if file.is_dir():
         from runtime.scenarios.project import read_bundle
 
+        check_built(file)
         warn_of_stale(file)
         return read_bundle(file)
     data = read_archive_file(file)

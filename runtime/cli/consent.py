@@ -12,24 +12,20 @@ from host_api.user.asking import KIND
 from host_api.user.consent import Consent
 from runtime.cli import front_end, report
 from runtime.cli.cashier import sentence
-from runtime.cli.door import Socket, State, Yes
+from runtime.cli.door import UNNAMED, Door, Yes
 from runtime.cli.front_end import FrontEnd, Whose
 from runtime.cli.registry import must_be_known
 
 
 def list_(
-    *,
-    state: State = None,
-    socket: Socket = None,
-    user: Annotated[str, Parameter(help="Whose consents.")],
-    as_json: report.AsJson = False,
+    *, door: Door = UNNAMED, user: Annotated[str, Parameter(help="Whose consents.")], as_json: report.AsJson = False
 ) -> None:
     """List what a user decided: for which program, which scope, with which words, and until when it holds."""
 
     async def look(desk: FrontEnd) -> tuple[list[Consent], int]:
         return await desk.client.consents.of_user(user), desk.now_us
 
-    consents, now_us = front_end.at_desk(state, socket, look)
+    consents, now_us = front_end.at_desk(door, look)
     rows = [
         {
             "program": one.app_id,
@@ -55,7 +51,7 @@ def list_(
     )  # fmt: skip
 
 
-def pending(*, state: State = None, socket: Socket = None, user: Whose = None, as_json: report.AsJson = False) -> None:
+def pending(*, door: Door = UNNAMED, user: Whose = None, as_json: report.AsJson = False) -> None:
     """List the questions for consent that wait for an answer, the oldest first.
 
     Of a host that runs, or of a state directory as hostel run --later leaves it. Each waits two minutes for its user.
@@ -64,7 +60,7 @@ def pending(*, state: State = None, socket: Socket = None, user: Whose = None, a
     async def look(desk: FrontEnd) -> tuple[list[Prompt], int]:
         return await desk.waiting(KIND, user), desk.now_us
 
-    prompts, now_us = front_end.at_desk(state, socket, look)
+    prompts, now_us = front_end.at_desk(door, look)
     rows = [front_end.told(prompt, now_us) for prompt in prompts]
     if as_json:
         report.show_json(rows)
@@ -78,9 +74,7 @@ def pending(*, state: State = None, socket: Socket = None, user: Whose = None, a
     )  # fmt: skip
 
 
-def allow(
-    prompt: str, /, *, state: State = None, socket: Socket = None, yes: Yes = False, as_json: report.AsJson = False
-) -> None:
+def allow(prompt: str, /, *, door: Door = UNNAMED, yes: Yes = False, as_json: report.AsJson = False) -> None:
     """Say yes for the user: shows what is asked for and why, asks, and remembers it with these very words.
 
     Parameters
@@ -88,17 +82,10 @@ def allow(
     prompt
         The prompt's id.
     """
-
-    async def answer(desk: FrontEnd) -> Prompt:
-        found = await desk.find(KIND, prompt)
-        await front_end.ask(found, yes=yes)
-        await desk.answer(found, approved=True)
-        return found
-
-    _tell(front_end.at_desk(state, socket, answer), "allowed", as_json)
+    _tell(_answered(door, prompt, approved=True, yes=yes), "allowed", as_json)
 
 
-def refuse(prompt: str, /, *, state: State = None, socket: Socket = None, as_json: report.AsJson = False) -> None:
+def refuse(prompt: str, /, *, door: Door = UNNAMED, as_json: report.AsJson = False) -> None:
     """Say no for the user. It is remembered: the program may ask again after seven days.
 
     Parameters
@@ -106,19 +93,12 @@ def refuse(prompt: str, /, *, state: State = None, socket: Socket = None, as_jso
     prompt
         The prompt's id.
     """
-
-    async def answer(desk: FrontEnd) -> Prompt:
-        found = await desk.find(KIND, prompt)
-        await desk.answer(found, approved=False)
-        return found
-
-    _tell(front_end.at_desk(state, socket, answer), "refused", as_json)
+    _tell(_answered(door, prompt, approved=False), "refused", as_json)
 
 
 def revoke(
     *,
-    state: State = None,
-    socket: Socket = None,
+    door: Door = UNNAMED,
     user: Annotated[str, Parameter(help="Whose consent.")],
     program: Annotated[str, Parameter(help="The program's app_id.")],
     scope: Annotated[
@@ -134,13 +114,25 @@ def revoke(
             await must_be_known(desk.client, program)
         return count
 
-    count = front_end.at_desk(state, socket, take_back)
+    count = front_end.at_desk(door, take_back)
     if as_json:
         report.show_json({"program": program, "user": user, "scope": scope, "revoked": count})
     else:
         report.show_line(
             f"{count} taken back from {program}" if count else f"{program} was allowed nothing of that kind"
         )
+
+
+def _answered(door: Door, prompt: str, *, approved: bool, yes: bool = True) -> Prompt:
+    """`yes`: it is not asked for on the terminal."""
+
+    async def answer(desk: FrontEnd) -> Prompt:
+        found = await desk.find(KIND, prompt)
+        await front_end.ask(found, yes=yes)
+        await desk.answer(found, approved=approved)
+        return found
+
+    return front_end.at_desk(door, answer)
 
 
 def _tell(prompt: Prompt, answer: str, as_json: bool) -> None:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from runtime.cli import report
-from runtime.cli.door import Socket, State
-from runtime.cli.registry import at_registry, plain, show, when
+from runtime.cli.arguments import After, Developer
+from runtime.cli.door import UNNAMED, Door
+from runtime.cli.registry import plain, show, when
 from runtime.cli.words import read_limits
 
-After = Annotated[str, Parameter(help="Only those behind this one: to go on with a list.")]
+if TYPE_CHECKING:
+    from host_api.releases import values
+    from host_api.releases.values import DeveloperKey
+    from runtime.client import Client
 
 
-def add(name: str, /, *, state: State = None, socket: Socket = None, as_json: report.AsJson = False) -> None:
+def add(name: str, /, *, door: Door = UNNAMED, as_json: report.AsJson = False) -> None:
     """Sign a developer up: without keys, unreviewed.
 
     Parameters
@@ -22,12 +27,12 @@ def add(name: str, /, *, state: State = None, socket: Socket = None, as_json: re
     name
         For people: one line, nobody else's.
     """
-    show(at_registry(state, socket, lambda registry: registry.developers.sign_up(name)), "developer", as_json)
+    show(door.ask(lambda client: client.developers.sign_up(name)), "developer", as_json)
 
 
-def list_(*, state: State = None, socket: Socket = None, after: After = "", as_json: report.AsJson = False) -> None:
+def list_(*, door: Door = UNNAMED, after: After = "", as_json: report.AsJson = False) -> None:
     """List developers by their ids, a hundred at most."""
-    found = at_registry(state, socket, lambda registry: registry.developers.list(after))
+    found = door.ask(lambda client: client.developers.list(after))
     if as_json:
         report.show_json(plain(found))
         return
@@ -35,20 +40,14 @@ def list_(*, state: State = None, socket: Socket = None, after: After = "", as_j
     report.show_table(("id", "name", "trust", "since"), rows)
 
 
-def show_(developer: str, /, *, state: State = None, socket: Socket = None, as_json: report.AsJson = False) -> None:
-    """Show a developer and their keys.
+def show_(developer: Developer, /, *, door: Door = UNNAMED, as_json: report.AsJson = False) -> None:
+    """Show a developer and their keys."""
 
-    Parameters
-    ----------
-    developer
-        Id or name.
-    """
-
-    async def both(registry: Any) -> tuple[Any, Any]:
-        developers = registry.developers
+    async def both(client: Client) -> tuple[values.Developer, Sequence[DeveloperKey]]:
+        developers = client.developers
         return await developers.get(developer), await developers.keys(developer)
 
-    found, keys = at_registry(state, socket, both)
+    found, keys = door.ask(both)
     if as_json:
         report.show_json({**plain(found), "keys": plain(keys)})
         return
@@ -59,54 +58,37 @@ def show_(developer: str, /, *, state: State = None, socket: Socket = None, as_j
     )
 
 
-def trust(
-    developer: str, level: str, /, *, state: State = None, socket: Socket = None, as_json: report.AsJson = False
-) -> None:
+def trust(developer: Developer, level: str, /, *, door: Door = UNNAMED, as_json: report.AsJson = False) -> None:
     """Say how far a developer is trusted. Programs of different trust never share a worker.
 
     Parameters
     ----------
-    developer
-        Id or name.
     level
         platform, reviewed or unreviewed.
     """
-    show(
-        at_registry(state, socket, lambda registry: registry.developers.set_trust(developer, level)),
-        "developer",
-        as_json,
-    )
+    show(door.ask(lambda client: client.developers.set_trust(developer, level)), "developer", as_json)
 
 
-def limits(
-    developer: str, /, *limit: str, state: State = None, socket: Socket = None, as_json: report.AsJson = False
-) -> None:
+def limits(developer: Developer, /, *limit: str, door: Door = UNNAMED, as_json: report.AsJson = False) -> None:
     """Set what all programs of a developer may use together, where it differs from the host's: calls_per_s=20000. In
     the place of what was set before; none: the host's again.
 
     Parameters
     ----------
-    developer
-        Id or name.
     limit
         NAME=NUMBER; hostel limits lists them.
     """
     given = read_limits(limit)
-    show(
-        at_registry(state, socket, lambda registry: registry.developers.set_limits(developer, given)),
-        "developer",
-        as_json,
-    )
+    show(door.ask(lambda client: client.developers.set_limits(developer, given)), "developer", as_json)
 
 
 # ---- keys ------------------------------------------------------------------------------------------------------------
 def key_add(
-    developer: str,
+    developer: Developer,
     public_key: str,
     /,
     *,
-    state: State = None,
-    socket: Socket = None,
+    door: Door = UNNAMED,
     valid_from_us: Annotated[int | None, Parameter(help="µs since 1970; from now on, if left out.")] = None,
     valid_until_us: Annotated[int | None, Parameter(help="µs since 1970; for ever, if left out.")] = None,
     as_json: report.AsJson = False,
@@ -115,15 +97,11 @@ def key_add(
 
     Parameters
     ----------
-    developer
-        Id or name.
     public_key
         ed25519:…, as hostel keygen prints it.
     """
-    found = at_registry(
-        state,
-        socket,
-        lambda registry: registry.developers.add_key(developer, public_key, valid_from_us, valid_until_us),
+    found = door.ask(
+        lambda client: client.developers.add_key(developer, public_key, valid_from_us, valid_until_us),
     )
     show(found, "key", as_json)
 
@@ -132,8 +110,7 @@ def key_revoke(
     key_id: str,
     /,
     *,
-    state: State = None,
-    socket: Socket = None,
+    door: Door = UNNAMED,
     reason: Annotated[str, Parameter(help="For the developer, and the audit.")],
     as_json: report.AsJson = False,
 ) -> None:
@@ -145,16 +122,16 @@ def key_revoke(
         From hostel developer show.
     """
 
-    async def revoke(registry: Any) -> tuple[Any, list[tuple[str, int, str]]]:
-        key = await registry.developers.revoke_key(key_id, reason)
+    async def revoke(client: Client) -> tuple[DeveloperKey, list[tuple[str, int, str]]]:
+        key = await client.developers.revoke_key(key_id, reason)
         found: list[tuple[str, int, str]] = []
         after = ("", 0)
-        while page := await registry.developers.installed_by_key(key_id, after, 1_000):
+        while page := await client.developers.installed_by_key(key_id, after, 1_000):
             found += [(app_id, code, str(status)) for app_id, code, status in page]
             after = found[-1][:2]
         return key, found
 
-    key, signed = at_registry(state, socket, revoke)
+    key, signed = door.ask(revoke)
     if as_json:
         report.show_json({**plain(key), "releases": [list(one) for one in signed]})
         return

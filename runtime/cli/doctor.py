@@ -67,7 +67,7 @@ def _versions() -> Iterator[Line]:
         except PackageNotFoundError:
             verdict: Verdict = "well" if name == "hostel" else "missing"
             found = "from a source tree" if name == "hostel" else "not installed"
-            yield Line(what=name, verdict=verdict, found=found, cure="" if verdict == "well" else "pip install hostel")
+            yield Line(what=name, verdict=verdict, found=found, cure="" if verdict == "well" else f"pip install {name}")
     yield Line(what="python", verdict="well", found=f"{platform.python_implementation()} {platform.python_version()}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from runtime.bundle.refusal import shown
@@ -22,5 +23,6 @@ def write_file(path: Path, data: bytes) -> None:
             file.write(data)
         aside.replace(path)
     except OSError as error:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):  # one that could not be made: nor can it be removed
+            aside.unlink()
         raise UsageError(f"cannot write {shown(str(path))}: {error.strerror}; name another file with -o") from error

@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import trio
@@ -18,7 +17,7 @@ from cyclopts import Parameter
 from host_api.prompts.cashier import TerminalCashier
 from host_api.prompts.prompt import Answer, Prompt
 from runtime.bundle.refusal import shown
-from runtime.cli import door
+from runtime.cli.door import Door
 from runtime.errors import AnswerRefused, UsageError
 
 if TYPE_CHECKING:
@@ -71,13 +70,13 @@ async def ask(prompt: Prompt, *, yes: bool) -> None:
         raise AnswerRefused("not answered: the prompt waits on", code="not_answered")
 
 
-def at_desk(state: Path | None, socket: Path | None, job: Callable[[FrontEnd], Awaitable[T]]) -> T:
+def at_desk(door: Door, job: Callable[[FrontEnd], Awaitable[T]]) -> T:
     """What `job` gives for the prompts there. Raises StartupError, UsageError, AnswerRefused."""
 
     async def work(client: Client) -> T:
         return await job(FrontEnd(client=client, now_us=await client.ping()))
 
-    return door.at_desk(state, socket, work)
+    return door.ask_desk(work)
 
 
 def told(prompt: Prompt, now_us: int) -> dict[str, Any]:

@@ -9,12 +9,12 @@ from cyclopts import Parameter
 
 from runtime.bundle.files import read_archive_file
 from runtime.cli import report
-from runtime.cli.door import Socket, State, ask, on_host
+from runtime.cli.arguments import Program
+from runtime.cli.door import UNNAMED, Door
 from runtime.cli.registry import show
 from runtime.cli.words import read_grants, read_limits, read_object
 
 if TYPE_CHECKING:
-    from host_api.releases.values import ProgramStatus
     from runtime.client import Client
     from runtime.registry import App
 
@@ -27,8 +27,7 @@ def install(
     file: Path,
     /,
     *,
-    state: State = None,
-    socket: Socket = None,
+    door: Door = UNNAMED,
     grant: Grants = (),
     limit: Annotated[tuple[str, ...], Parameter(help="NAME=NUMBER; see hostel limits. Again for more.")] = (),
     config: Annotated[str | None, Parameter(help="What session.info gives it: a JSON object, @FILE, or -.")] = None,
@@ -56,7 +55,7 @@ def install(
             allow_unsigned=True if allow_unsigned else None, new_owner=new_owner,
         )  # fmt: skip
 
-    app = on_host(state, socket, work)
+    app = door.ask_host(work)
     if as_json:
         report.show_json(
             {"app_id": app.app_id, "release_name": app.release_name, "release_code": app.release_code,
@@ -67,63 +66,43 @@ def install(
         report.show_line(f"{app.app_id} {app.release_name} (code {app.release_code}) is installed, {signed}")
 
 
-def grant(
-    app: str, /, *capability: str, state: State = None, socket: Socket = None, as_json: report.AsJson = False
-) -> None:
+def grant(app: Program, /, *capability: str, door: Door = UNNAMED, as_json: report.AsJson = False) -> None:
     """Say what a program may do, in the place of what it was granted; none: nothing. What is granted no more is gone
     for calls in flight too.
 
     Parameters
     ----------
-    app
-        The program's id.
     capability
         payment, payment:amount_max=5000, or JSON.
     """
     grants = read_grants(capability)
 
-    async def work(client: Client) -> ProgramStatus:
-        return await client.set_grants(app, grants)
-
-    show(ask(state, socket, work), "program", as_json)
+    show(door.ask(lambda client: client.set_grants(app, grants)), "program", as_json)
 
 
-def limit(app: str, /, *limit: str, state: State = None, socket: Socket = None, as_json: report.AsJson = False) -> None:
+def limit(app: Program, /, *limit: str, door: Door = UNNAMED, as_json: report.AsJson = False) -> None:
     """Set what a program may use, where it differs from the host's: cpu_us=200000. In the place of what was set before;
     none: the host's again.
 
     Parameters
     ----------
-    app
-        The program's id.
     limit
         NAME=NUMBER; see hostel limits.
     """
     limits = read_limits(limit)
 
-    async def work(client: Client) -> ProgramStatus:
-        return await client.set_limits(app, limits)
-
-    show(ask(state, socket, work), "program", as_json)
+    show(door.ask(lambda client: client.set_limits(app, limits)), "program", as_json)
 
 
-def revoke(
-    app: str, /, *capability: str, state: State = None, socket: Socket = None, as_json: report.AsJson = False
-) -> None:
+def revoke(app: Program, /, *capability: str, door: Door = UNNAMED, as_json: report.AsJson = False) -> None:
     """Take capabilities away from a program at once, and for good: from calls in flight and from releases to come.
 
     Parameters
     ----------
-    app
-        The program's id.
     capability
         Such as payment.
     """
-
-    async def work(client: Client) -> None:
-        await client.revoke(app, *capability)
-
-    ask(state, socket, work)
+    door.ask(lambda client: client.revoke(app, *capability))
     if as_json:
         report.show_json({"program": app, "revoked": list(capability)})
     else:

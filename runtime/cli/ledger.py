@@ -7,21 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from runtime.cli import report
-from runtime.cli.door import Socket, State, ask
+from runtime.cli.door import UNNAMED, Door
 from runtime.cli.proof import HeadFile, proved
 from runtime.errors import UsageError
 
 if TYPE_CHECKING:
     from host_api.balances import Total
-    from runtime.client import Client
 
 
-def verify(
-    *, state: State = None, socket: Socket = None, head: HeadFile = None, as_json: report.AsJson = False
-) -> None:
+def verify(*, door: Door = UNNAMED, head: HeadFile = None, as_json: report.AsJson = False) -> None:
     """Recompute ledger, payments, events and audit from what they were made of. Ends with 0 only if all of it holds;
     the first difference is named, and with --json the first hundred."""
-    found, kept = proved(state, socket, head)
+    found, kept = proved(door, head)
     counts = {"audit_records" if name == "audit" else name: count for name, count in found.rows.items()}
     if as_json:
         report.show_json({**counts, "begins_with": kept.n if kept else None})
@@ -33,8 +30,7 @@ def verify(
 
 def balance(
     *name: Annotated[str, Parameter(show=False)],
-    state: State = None,
-    socket: Socket = None,
+    door: Door = UNNAMED,
     owner: Annotated[str, Parameter(help="A user or program: its accounts, instead of sums over all of them.")] = "",
     as_json: report.AsJson = False,
 ) -> None:
@@ -45,10 +41,7 @@ def balance(
             "ledger balance takes no name: hostel user show NAME shows what a user has, and --owner NAME the accounts"
         )
 
-    async def read(client: Client) -> list[Total]:
-        return await client.balances(owner)
-
-    rows = [_row(total) for total in ask(state, socket, read)]
+    rows = [_row(total) for total in door.ask(lambda client: client.balances(owner))]
     if as_json:
         report.show_json(rows)
     else:

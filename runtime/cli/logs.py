@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from cyclopts import Parameter
 
 from runtime.cli import report
-from runtime.cli.door import Socket, State, ask, on_host
+from runtime.cli.arguments import AnyProgram
+from runtime.cli.door import UNNAMED, Door
 from runtime.cli.registry import must_be_known
 from runtime.errors import UsageError
 from runtime.journal.entries import LEVELS, LogLine, PastCall, Query
@@ -32,11 +33,10 @@ AsLines = Annotated[bool, Parameter(name="--json", help="One JSON document a lin
 
 
 def logs(
-    app: str = "",
+    app: AnyProgram = "",
     /,
     *,
-    state: State = None,
-    socket: Socket = None,
+    door: Door = UNNAMED,
     since: Since = "",
     level: Annotated[str, Parameter(help="The least: debug, info, warning, error.")] = "debug",
     trace: Trace = "",
@@ -44,13 +44,7 @@ def logs(
     limit: Limit = 100,
     as_json: AsLines = False,
 ) -> None:
-    """Print what programs logged, the oldest line first.
-
-    Parameters
-    ----------
-    app
-        The program's id; left out: all of them.
-    """
+    """Print what programs logged, the oldest line first."""
     if level not in LEVELS:
         raise UsageError(f"--level {report.printable(level)[:40]}: must be one of {', '.join(LEVELS)}")
     query = Query(app_id=app, trace_id=trace, least_level=level, since_us=_since_us(since))
@@ -72,17 +66,16 @@ def logs(
             show(line)
 
     if follow:
-        on_host(state, socket, go_on)
+        door.ask_host(go_on)
     else:
-        ask(state, socket, read)
+        door.ask(read)
 
 
 def receipts(
-    app: str = "",
+    app: AnyProgram = "",
     /,
     *,
-    state: State = None,
-    socket: Socket = None,
+    door: Door = UNNAMED,
     since: Since = "",
     call: Annotated[str, Parameter(help="Only the call with this id.")] = "",
     trace: Trace = "",
@@ -90,30 +83,18 @@ def receipts(
     limit: Limit = 20,
     as_json: AsLines = False,
 ) -> None:
-    """Print what calls cost and how they ended, the oldest first. The table is one line a call where it is followed.
-
-    Parameters
-    ----------
-    app
-        The program's id; left out: all of them.
-    """
+    """Print what calls cost and how they ended, the oldest first. The table is one line a call where it is followed."""
     query = Query(app_id=app, call_id=call, trace_id=trace, since_us=_since_us(since))
 
     def show(told: PastCall | None) -> None:
         report.show_line(_call_as_json(told) if as_json else _call(told))
         sys.stdout.flush()
 
-    async def go_on(client: Client) -> None:
-        await client.follow_receipts(query, show, limit)
-
-    async def read(client: Client) -> list[PastCall]:
-        return await client.receipts(query, limit)
-
     if follow:
-        on_host(state, socket, go_on)
+        door.ask_host(lambda client: client.follow_receipts(query, show, limit))
         return
 
-    found = ask(state, socket, read)
+    found = door.ask(lambda client: client.receipts(query, limit))
     if as_json:
         for one in found:
             report.show_line(_call_as_json(one))
@@ -123,21 +104,15 @@ def receipts(
 
 
 def events(
-    app: str = "",
+    app: AnyProgram = "",
     /,
     *,
-    state: State = None,
-    socket: Socket = None,
+    door: Door = UNNAMED,
     limit: Annotated[int, Parameter(help="The newest so many of what there is, first.")] = 0,
     as_json: AsLines = False,
 ) -> None:
     """Print which events programs are told, as they are written, until Ctrl-C: what happened to which order, without
     whose it is.
-
-    Parameters
-    ----------
-    app
-        The program's id; left out: all of them.
     """
     import msgspec
 
@@ -149,10 +124,7 @@ def events(
             report.show_line(f"{_time(event.at_us)} {event.app_id} {event.app_seq} {event.topic} {place}")
         sys.stdout.flush()
 
-    async def go_on(client: Client) -> None:
-        await client.follow_events(show, app, limit)
-
-    on_host(state, socket, go_on)
+    door.ask_host(lambda client: client.follow_events(show, app, limit))
 
 
 def _call(told: PastCall | None) -> str:

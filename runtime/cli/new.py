@@ -6,6 +6,7 @@ What lives here: which files a project is made of. Templates and SDKs lie in hos
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -62,7 +63,8 @@ def new(
         report.show_json({"folder": str(folder), "app_id": app_id, "lang": lang, "files": made, "built": built})
         return
     report.show_line(f"{folder}: {app_id}, a guest book in {lang}, {len(made)} files")
-    for line in (*hint, f"  hostel test {folder}", f"  hostel pack {folder}"):
+    named = shlex.quote(str(folder))
+    for line in (*hint, f"  hostel test {named}", f"  hostel pack {named}"):
         report.show_line(line)
 
 
@@ -127,7 +129,7 @@ def _built(folder: Path, lang: str) -> tuple[bool, list[str]]:
         return True, []
     found = toolchain.find()
     if isinstance(found, Missing):
-        return False, [f"  {found.cure}", f"  hostel build {folder}"]
+        return False, [f"  {found.cure}", f"  hostel build {shlex.quote(str(folder))}"]
     try:
         build_project(folder)
     except BuildError:

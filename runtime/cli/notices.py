@@ -3,33 +3,24 @@
 from __future__ import annotations
 
 import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from runtime.bundle.refusal import shown
 from runtime.cli import report
-from runtime.cli.door import Socket, State, ask
+from runtime.cli.door import UNNAMED, Door
 from runtime.errors import UsageError
-
-if TYPE_CHECKING:
-    from host_api.notify.notices import Notice
-    from runtime.client import Client
 
 
 def list_(
     *,
-    state: State = None,
-    socket: Socket = None,
+    door: Door = UNNAMED,
     user: Annotated[str | None, Parameter(name="--user", help="Only this user's.")] = None,
     as_json: report.AsJson = False,
 ) -> None:
     """List the messages that wait, the oldest first, a hundred at most."""
-
-    async def work(client: Client) -> list[Notice]:
-        return await client.notices.pending(user)
-
-    waiting = ask(state, socket, work)
+    waiting = door.ask(lambda client: client.notices.pending(user))
     if as_json:
         report.show_json(
             [
@@ -45,7 +36,7 @@ def list_(
     )
 
 
-def take(notice: str, /, *, state: State = None, socket: Socket = None, as_json: report.AsJson = False) -> None:
+def take(notice: str, /, *, door: Door = UNNAMED, as_json: report.AsJson = False) -> None:
     """Say that a message was shown: the host forgets its text.
 
     Parameters
@@ -54,10 +45,7 @@ def take(notice: str, /, *, state: State = None, socket: Socket = None, as_json:
         Its id, from hostel notices list.
     """
 
-    async def work(client: Client) -> bool:
-        return await client.notices.take(notice)
-
-    if not ask(state, socket, work):
+    if not door.ask(lambda client: client.notices.take(notice)):
         raise UsageError(
             f"no message {shown(notice)} waits: it was taken, or its time is over", code="notice_not_found"
         )

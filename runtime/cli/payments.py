@@ -10,13 +10,13 @@ from host_api.prompts.cashier import described
 from host_api.prompts.prompt import Prompt
 from runtime.cli import front_end, report
 from runtime.cli.cashier import sentence
-from runtime.cli.door import Socket, State, Yes
+from runtime.cli.door import UNNAMED, Door, Yes
 from runtime.cli.front_end import FrontEnd, Whose
 from runtime.control.money import OrderTold
 from runtime.errors import AnswerRefused
 
 
-def list_(*, state: State = None, socket: Socket = None, user: Whose = None, as_json: report.AsJson = False) -> None:
+def list_(*, door: Door = UNNAMED, user: Whose = None, as_json: report.AsJson = False) -> None:
     """List the payments that wait for an answer, the oldest first.
 
     Of a host that runs, or of a state directory as hostel run --later leaves it. Each waits two minutes for its user.
@@ -25,7 +25,7 @@ def list_(*, state: State = None, socket: Socket = None, user: Whose = None, as_
     async def look(desk: FrontEnd) -> list[dict[str, Any]]:
         return [front_end.told(prompt, desk.now_us) for prompt in await desk.waiting(KIND, user)]
 
-    rows = front_end.at_desk(state, socket, look)
+    rows = front_end.at_desk(door, look)
     if as_json:
         report.show_json(rows)
         return
@@ -38,7 +38,7 @@ def list_(*, state: State = None, socket: Socket = None, user: Whose = None, as_
     )  # fmt: skip
 
 
-def show(prompt: str, /, *, state: State = None, socket: Socket = None, as_json: report.AsJson = False) -> None:
+def show(prompt: str, /, *, door: Door = UNNAMED, as_json: report.AsJson = False) -> None:
     """Show one payment that waits, with all that its user is to see.
 
     Parameters
@@ -51,7 +51,7 @@ def show(prompt: str, /, *, state: State = None, socket: Socket = None, as_json:
         found = await desk.find(KIND, prompt)
         return found, front_end.told(found, desk.now_us)
 
-    found, row = front_end.at_desk(state, socket, look)
+    found, row = front_end.at_desk(door, look)
     if as_json:
         report.show_json(row)
         return
@@ -60,9 +60,7 @@ def show(prompt: str, /, *, state: State = None, socket: Socket = None, as_json:
     report.show_table(("payment", ""), rows)
 
 
-def confirm(
-    prompt: str, /, *, state: State = None, socket: Socket = None, yes: Yes = False, as_json: report.AsJson = False
-) -> None:
+def confirm(prompt: str, /, *, door: Door = UNNAMED, yes: Yes = False, as_json: report.AsJson = False) -> None:
     """Say yes for the user: shows payee, amount and subject, asks, and has the payment made.
 
     Limits and grant are looked at once more: as they were when the program asked. A yes that cannot be carried out (too
@@ -73,14 +71,7 @@ def confirm(
     prompt
         The prompt's id, or its order's.
     """
-
-    async def answer(desk: FrontEnd) -> tuple[Prompt, OrderTold]:
-        found = await desk.find(KIND, prompt)
-        await front_end.ask(found, yes=yes)
-        await desk.answer(found, approved=True)
-        return found, await desk.client.order(found.app_id, found.about)
-
-    found, order = front_end.at_desk(state, socket, answer)
+    found, order = _answered(door, prompt, approved=True, yes=yes)
     told = _outcome(found, order)
     if order.status not in (Status.SUCCEEDED, Status.AUTHORIZED):
         raise AnswerRefused(
@@ -89,7 +80,7 @@ def confirm(
     _tell(found, told, order.status, as_json)
 
 
-def decline(prompt: str, /, *, state: State = None, socket: Socket = None, as_json: report.AsJson = False) -> None:
+def decline(prompt: str, /, *, door: Door = UNNAMED, as_json: report.AsJson = False) -> None:
     """Say no for the user. The program may ask again after a pause, half a minute at first; the third no closes the
     order.
 
@@ -98,14 +89,20 @@ def decline(prompt: str, /, *, state: State = None, socket: Socket = None, as_js
     prompt
         The prompt's id, or its order's.
     """
+    found, order = _answered(door, prompt, approved=False)
+    _tell(found, _outcome(found, order), f"declined, the order is {_state(order)}", as_json)
+
+
+def _answered(door: Door, prompt: str, *, approved: bool, yes: bool = True) -> tuple[Prompt, OrderTold]:
+    """The prompt, and what became of its order. `yes`: it is not asked for on the terminal."""
 
     async def answer(desk: FrontEnd) -> tuple[Prompt, OrderTold]:
         found = await desk.find(KIND, prompt)
-        await desk.answer(found, approved=False)
+        await front_end.ask(found, yes=yes)
+        await desk.answer(found, approved=approved)
         return found, await desk.client.order(found.app_id, found.about)
 
-    found, order = front_end.at_desk(state, socket, answer)
-    _tell(found, _outcome(found, order), f"declined, the order is {_state(order)}", as_json)
+    return front_end.at_desk(door, answer)
 
 
 def _state(order: OrderTold) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from cyclopts import Parameter
 
 from runtime.cli import report
-from runtime.cli.door import ask
+from runtime.cli.door import Door
 from runtime.errors import HostelError
 
 if TYPE_CHECKING:
@@ -30,9 +30,7 @@ class StateDiffers(HostelError):
     exit_code = 20
 
 
-def proved(
-    state: Path | None, socket: Path | None, head: Path | None, *, audit_only: bool = False
-) -> tuple[Verified, Head | None]:
+def proved(door: Door, head: Path | None, *, audit_only: bool = False) -> tuple[Verified, Head | None]:
     """What was looked at, and the head that was kept outside, of a state that holds together. Raises StateDiffers with
     the first finding."""
     from runtime import signed_head
@@ -53,7 +51,7 @@ def proved(
             )
         return found, kept
 
-    return ask(state, socket, work)
+    return door.ask(work)
 
 
 async def _check_key(client: Client, signed: SignedHead) -> None:

@@ -6,14 +6,11 @@ What lives here: asking, and showing what is answered.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from runtime.cli import report
-from runtime.cli.door import ask
 from runtime.errors import AccessDenied, NotInstalled
 
 if TYPE_CHECKING:
@@ -24,15 +21,6 @@ _MOMENTS: Final = frozenset(
      "changed_us", "expires_at_us"}
 )  # fmt: skip
 """Points in time; other names that end so are how long something takes."""
-
-
-def at_registry(state: Path | None, socket: Path | None, question: Callable[[Client], Awaitable[Any]]) -> Any:
-    """What is answered by the registry there. Raises what it refuses."""
-
-    async def work(client: Client) -> Any:
-        return await question(client)
-
-    return ask(state, socket, work)
 
 
 def plain(value: Any) -> Any:
@@ -78,6 +66,8 @@ def when(at_us: int) -> str:
 def _cell(name: str, value: Any) -> object:
     if name in _MOMENTS and isinstance(value, int):
         return when(value)
+    if name == "share" and isinstance(value, int):
+        return f"{value / 100:g} %"  # of hundredths of a percent
     if isinstance(value, dict):
         return ", ".join(f"{key}: {_cell(key, one)}" if one != {} else key for key, one in value.items())
     return ", ".join(str(_cell("", one)) for one in value) if isinstance(value, list) else value

@@ -10,9 +10,9 @@ from cyclopts import Parameter
 
 from runtime.bundle.files import read_archive_file
 from runtime.cli import report
-from runtime.cli.developer import After
-from runtime.cli.door import Socket, State
-from runtime.cli.registry import at_registry, must_be_known, plain, show, when
+from runtime.cli.arguments import After, Program
+from runtime.cli.door import UNNAMED, Door
+from runtime.cli.registry import must_be_known, plain, show, when
 from runtime.cli.review import name_of, named, not_given, show_release
 from runtime.cli.words import read_grants, read_limits, read_object
 from runtime.errors import SignatureError, UsageError
@@ -29,8 +29,7 @@ def upload(
     file: Path,
     /,
     *,
-    state: State = None,
-    socket: Socket = None,
+    door: Door = UNNAMED,
     developer: Annotated[str, Parameter(help="Whose upload it is: id or name. One of their keys signed it.")],
     as_json: report.AsJson = False,
 ) -> None:
@@ -54,18 +53,12 @@ def upload(
             ) from error
         return found, await name_of(client, found.developer)
 
-    found, name = at_registry(state, socket, work)
+    found, name = door.ask(work)
     _tell_whole(found, name, as_json)
 
 
-def list_(app: str = "", /, *, state: State = None, socket: Socket = None, as_json: report.AsJson = False) -> None:
-    """List the releases of a program; without one, the uploads that wait for a review.
-
-    Parameters
-    ----------
-    app
-        The program's id.
-    """
+def list_(app: Program = "", /, *, door: Door = UNNAMED, as_json: report.AsJson = False) -> None:
+    """List the releases of a program; without one, the uploads that wait for a review."""
 
     async def read(client: Client) -> Sequence[Upload]:
         if not app:
@@ -75,7 +68,7 @@ def list_(app: str = "", /, *, state: State = None, socket: Socket = None, as_js
             await must_be_known(client, app)
         return releases
 
-    found = at_registry(state, socket, read)
+    found = door.ask(read)
     if as_json:
         report.show_json(plain(found))
         return
@@ -85,32 +78,23 @@ def list_(app: str = "", /, *, state: State = None, socket: Socket = None, as_js
     )
 
 
-def show_(
-    app: str, code: Code, /, *, state: State = None, socket: Socket = None, as_json: report.AsJson = False
-) -> None:
-    """Show a release with the report of its upload: what it imports, asks for and wants, and what is new in it.
-
-    Parameters
-    ----------
-    app
-        The program's id.
-    """
+def show_(app: Program, code: Code, /, *, door: Door = UNNAMED, as_json: report.AsJson = False) -> None:
+    """Show a release with the report of its upload: what it imports, asks for and wants, and what is new in it."""
 
     async def read(client: Client) -> tuple[Upload, str]:
         found = await client.releases.show(app, code)
         return found, await name_of(client, found.developer)
 
-    found, name = at_registry(state, socket, read)
+    found, name = door.ask(read)
     _tell_whole(found, name, as_json)
 
 
 def approve(
-    app: str,
+    app: Program,
     code: Code,
     /,
     *,
-    state: State = None,
-    socket: Socket = None,
+    door: Door = UNNAMED,
     grant: Annotated[tuple[str, ...], Parameter(help="A capability, such as payment:amount_max=5000.")] = (),
     limit: Annotated[tuple[str, ...], Parameter(help="NAME=NUMBER that differs from the host's limits.")] = (),
     config: Annotated[str | None, Parameter(help="JSON for session.info; @FILE reads a file.")] = None,
@@ -119,13 +103,7 @@ def approve(
     dedicated: Annotated[bool, Parameter(help="It shares its workers with no other program.")] = False,
     as_json: report.AsJson = False,
 ) -> None:
-    """Approve an upload and say what it is given. Nobody gets it before trial, gray or full.
-
-    Parameters
-    ----------
-    app
-        The program's id.
-    """
+    """Approve an upload and say what it is given. Nobody gets it before trial, gray or full."""
     given: dict[str, Any] = {
         "grant": read_grants(grant), "limits": read_limits(limit), "config": read_object(config, "--config"),
         "payee": payee, "note": note, "isolation": "dedicated" if dedicated else None,
@@ -135,166 +113,97 @@ def approve(
         found = await client.releases.approve(app, code, **given)
         return found, await not_given(client, found)
 
-    found, (current, names) = at_registry(state, socket, work)
+    found, (current, names) = door.ask(work)
     _tell(found, as_json, goes_with_full=names)
     if names:
         report.say(f"{current} has {', '.join(names)}, this release has not: {_it(names, 'goes', 'go')} with full")
 
 
 def reject(
-    app: str,
-    code: Code,
-    /,
-    *,
-    state: State = None,
-    socket: Socket = None,
-    reason: Reason,
-    as_json: report.AsJson = False,
+    app: Program, code: Code, /, *, door: Door = UNNAMED, reason: Reason, as_json: report.AsJson = False
 ) -> None:
-    """Reject an upload, with a reason that its developer reads.
-
-    Parameters
-    ----------
-    app
-        The program's id.
-    """
-    _tell(at_registry(state, socket, lambda registry: registry.releases.reject(app, code, reason)), as_json)
+    """Reject an upload, with a reason that its developer reads."""
+    _tell(door.ask(lambda client: client.releases.reject(app, code, reason)), as_json)
 
 
 def trial(
-    app: str,
+    app: Program,
     code: Code,
     /,
     *,
-    state: State = None,
-    socket: Socket = None,
+    door: Door = UNNAMED,
     user: Annotated[tuple[str, ...], Parameter(help="A user who gets it; again for each.")],
     as_json: report.AsJson = False,
 ) -> None:
-    """Let named users have a release, beside the one that everybody gets.
-
-    Parameters
-    ----------
-    app
-        The program's id.
-    """
-    _tell(at_registry(state, socket, lambda registry: registry.releases.trial(app, code, user)), as_json)
+    """Let named users have a release, beside the one that everybody gets."""
+    _tell(door.ask(lambda client: client.releases.trial(app, code, user)), as_json)
 
 
 def gray(
-    app: str,
+    app: Program,
     code: Code,
     /,
     *,
-    state: State = None,
-    socket: Socket = None,
+    door: Door = UNNAMED,
     percent: Annotated[str, Parameter(help="Of all users, with up to two decimals: 0.5, 25, 100.")],
     as_json: report.AsJson = False,
 ) -> None:
-    """Let a share of all users have a release: always the same ones, and a larger share adds to them.
-
-    Parameters
-    ----------
-    app
-        The program's id.
-    """
+    """Let a share of all users have a release: always the same ones, and a larger share adds to them."""
     share = _share(percent)
-    _tell(at_registry(state, socket, lambda registry: registry.releases.gray(app, code, share)), as_json)
+    _tell(door.ask(lambda client: client.releases.gray(app, code, share)), as_json)
 
 
-def full(
-    app: str, code: Code, /, *, state: State = None, socket: Socket = None, as_json: report.AsJson = False
-) -> None:
-    """Let everybody have a release.
-
-    Parameters
-    ----------
-    app
-        The program's id.
-    """
+def full(app: Program, code: Code, /, *, door: Door = UNNAMED, as_json: report.AsJson = False) -> None:
+    """Let everybody have a release."""
 
     async def work(client: Client) -> tuple[Upload, tuple[int, list[str]]]:
         lost = await not_given(client, await client.releases.show(app, code))
         return await client.releases.full(app, code), lost
 
-    found, (before, names) = at_registry(state, socket, work)
+    found, (before, names) = door.ask(work)
     _tell(found, as_json, gone=names)
     if names:
         report.say(f"{before} had {', '.join(names)}, this release has not: {_it(names, 'is', 'are')} gone")
 
 
-def offline(app: str, /, *, state: State = None, socket: Socket = None, as_json: report.AsJson = False) -> None:
-    """Let nobody have any release of a program. hostel release full brings it back.
-
-    Parameters
-    ----------
-    app
-        The program's id.
-    """
-    found = at_registry(state, socket, lambda registry: registry.releases.offline(app))
+def offline(app: Program, /, *, door: Door = UNNAMED, as_json: report.AsJson = False) -> None:
+    """Let nobody have any release of a program. hostel release full brings it back."""
+    found = door.ask(lambda client: client.releases.offline(app))
     code = found.current_code or "CODE"
     _done(found, f"{app} is offline; undo: hostel release full {app} {code}", as_json)
 
 
-def rollback(app: str, /, *, state: State = None, socket: Socket = None, as_json: report.AsJson = False) -> None:
-    """Go back to the last full release: take a candidate back, or else bring back the release before.
-
-    Parameters
-    ----------
-    app
-        The program's id.
-    """
-    found = at_registry(state, socket, lambda registry: registry.releases.rollback(app))
+def rollback(app: Program, /, *, door: Door = UNNAMED, as_json: report.AsJson = False) -> None:
+    """Go back to the last full release: take a candidate back, or else bring back the release before."""
+    found = door.ask(lambda client: client.releases.rollback(app))
     out = f"everybody gets {found.current_code}" if found.current_code else "nobody gets a release"
     _done(found, f"{app} is rolled back: {out}", as_json)
 
 
-def minimum(
-    app: str, code: Code, /, *, state: State = None, socket: Socket = None, as_json: report.AsJson = False
-) -> None:
-    """Let no release below a version code ever run again, by a rollback neither.
-
-    Parameters
-    ----------
-    app
-        The program's id.
-    """
-    _status(at_registry(state, socket, lambda registry: registry.releases.set_minimum(app, code)), as_json)
+def minimum(app: Program, code: Code, /, *, door: Door = UNNAMED, as_json: report.AsJson = False) -> None:
+    """Let no release below a version code ever run again, by a rollback neither."""
+    _status(door.ask(lambda client: client.releases.set_minimum(app, code)), as_json)
 
 
-def kill(
-    app: str, /, *, state: State = None, socket: Socket = None, reason: Reason, as_json: report.AsJson = False
-) -> None:
-    """Stop a program at once: nobody can call it until it is revived.
-
-    Parameters
-    ----------
-    app
-        The program's id.
-    """
-    found = at_registry(state, socket, lambda registry: registry.releases.kill(app, reason))
+def kill(app: Program, /, *, door: Door = UNNAMED, reason: Reason, as_json: report.AsJson = False) -> None:
+    """Stop a program at once: nobody can call it until it is revived."""
+    found = door.ask(lambda client: client.releases.kill(app, reason))
     _done(found, f"{app} is killed: {found.killed}; undo: hostel release revive {app}", as_json)
     if found.unrecorded:
         report.say(f"the disk refuses the record: make room on it. Until it is written, a restart brings {app} back")
 
 
-def revive(app: str, /, *, state: State = None, socket: Socket = None, as_json: report.AsJson = False) -> None:
-    """Let a program be called again that was killed, or that the host quarantined.
-
-    Parameters
-    ----------
-    app
-        The program's id.
-    """
-    found = at_registry(state, socket, lambda registry: registry.releases.revive(app))
+def revive(app: Program, /, *, door: Door = UNNAMED, as_json: report.AsJson = False) -> None:
+    """Let a program be called again that was killed, or that the host quarantined."""
+    found = door.ask(lambda client: client.releases.revive(app))
     now = _state(found)
     _done(found, f"{app} is neither killed nor quarantined any more" + ("" if now == "on" else f": {now}"), as_json)
 
 
 # ---- programs --------------------------------------------------------------------------------------------------------
-def programs(*, state: State = None, socket: Socket = None, after: After = "", as_json: report.AsJson = False) -> None:
+def programs(*, door: Door = UNNAMED, after: After = "", as_json: report.AsJson = False) -> None:
     """List installed programs by their ids, a hundred at most."""
-    found = at_registry(state, socket, lambda registry: registry.programs(after))
+    found = door.ask(lambda client: client.programs(after))
     if as_json:
         report.show_json(plain(found))
         return
@@ -302,20 +211,14 @@ def programs(*, state: State = None, socket: Socket = None, after: After = "", a
     report.show_table(("program", ">full", "candidate", "state", "owner"), rows)
 
 
-def program_show(app: str, /, *, state: State = None, socket: Socket = None, as_json: report.AsJson = False) -> None:
-    """Show a program: which releases are out, what it may do, whose it is.
-
-    Parameters
-    ----------
-    app
-        The program's id.
-    """
+def program_show(app: Program, /, *, door: Door = UNNAMED, as_json: report.AsJson = False) -> None:
+    """Show a program: which releases are out, what it may do, whose it is."""
 
     async def read(client: Client) -> tuple[ProgramStatus, str]:
         found = await client.program(app)
         return found, await name_of(client, found.owner)
 
-    found, name = at_registry(state, socket, read)
+    found, name = door.ask(read)
     if as_json:
         _status(found, as_json)
     else:

@@ -58,10 +58,13 @@ def _read(config: Path | None, state: Path | None) -> Config:
 def _check(read: Callable[[], Config], as_json: bool) -> None:
     """What is in effect, or everything that is wrong."""
     from runtime.daemon.config import ConfigRefused, settings
+    from runtime.daemon.named_files import unusable
 
     try:
         config = read()
         _needs_state(config)
+        if problems := unusable(config):
+            raise ConfigRefused("what the configuration names", problems)
     except ConfigRefused as error:
         problems = error.details["problems"]
         if as_json or len(problems) == 1:
@@ -77,7 +80,7 @@ def _check(read: Callable[[], Config], as_json: bool) -> None:
         ])  # fmt: skip
         return
     report.show_table(("setting", "value", "instead of", "changes with"), [
-        (one.name, _plain(one.value), "" if one.value == one.default else _plain(one.default),
+        (one.name, _worded(one.key, one.value), "" if one.value == one.default else _worded(one.key, one.default),
          "SIGHUP" if one.is_live else "a new start")
         for one in found
     ])  # fmt: skip
@@ -88,6 +91,12 @@ def _plain(value: Any) -> Any:
     import msgspec
 
     return msgspec.to_builtins(value, enc_hook=str)
+
+
+def _worded(key: str, value: Any) -> object:
+    from runtime.daemon.config_text import FILE_MODES
+
+    return oct(value) if key in FILE_MODES else _plain(value)
 
 
 def _needs_state(config: Config) -> None:

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from runtime.cli import report
-from runtime.cli.door import Socket, State, on_host
-
-if TYPE_CHECKING:
-    from runtime.client import Client
-    from runtime.control.steering import Reloaded
+from runtime.cli.door import UNNAMED, Door
 
 
-def reload(*, state: State = None, socket: Socket = None, as_json: report.AsJson = False) -> None:
+def reload(*, door: Door = UNNAMED, as_json: report.AsJson = False) -> None:
     """Have the host read its configuration again, as SIGHUP does, and say what changed. A file that is wrong changes
     nothing."""
-
-    async def work(client: Client) -> Reloaded:
-        return await client.host.reload()
-
-    told = on_host(state, socket, work)
+    told = door.ask_host(lambda client: client.host.reload())
     if as_json:
         changes = [{"setting": one.setting, "before": one.before, "after": one.after} for one in told.changes]
         report.show_json({"changes": changes, "waiting": list(told.waiting)})
@@ -36,30 +28,21 @@ def reload(*, state: State = None, socket: Socket = None, as_json: report.AsJson
 
 def drain(
     *,
-    state: State = None,
-    socket: Socket = None,
+    door: Door = UNNAMED,
     seconds: Annotated[float | None, Parameter(help="How long calls in flight have; else as configured.")] = None,
     as_json: report.AsJson = False,
 ) -> None:
     """Have the host take no new calls until it is started anew, and wait until none is in flight. All else goes on."""
-
-    async def work(client: Client) -> int:
-        return await client.host.drain(seconds)
-
-    in_flight = on_host(state, socket, work)
+    in_flight = door.ask_host(lambda client: client.host.drain(seconds))
     if as_json:
         report.show_json({"calls_in_flight": in_flight})
     else:
         report.say(f"drained: {in_flight} calls were in flight")
 
 
-def stop(*, state: State = None, socket: Socket = None, as_json: report.AsJson = False) -> None:
+def stop(*, door: Door = UNNAMED, as_json: report.AsJson = False) -> None:
     """Have the host begin to end, as SIGTERM does. It is not waited for."""
-
-    async def work(client: Client) -> None:
-        await client.host.stop()
-
-    on_host(state, socket, work)
+    door.ask_host(lambda client: client.host.stop())
     if as_json:
         report.show_json({"stopping": True})
     else:

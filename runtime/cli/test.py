@@ -15,7 +15,7 @@ from cyclopts import Parameter
 from runtime.bundle.refusal import shown
 from runtime.cli import report
 from runtime.cli.files import write_file
-from runtime.cli.stale import warn_of_stale
+from runtime.cli.stale import check_built, warn_of_stale
 from runtime.errors import HostelError, UsageError
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def test(
 
     if not folder.is_dir():
         raise UsageError(f"{shown(str(folder))} is no folder; name a project, such as hostel new makes")
+    check_built(folder)
     warn_of_stale(folder)
     chosen = project.scenarios(folder, only)
     place = _place(through, folder)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import secrets
+import sys
 from hashlib import sha256
 from typing import Annotated, Literal
 
@@ -27,4 +29,9 @@ def token(
         return
     report.say("the token, for its owner alone; it is shown this once")
     report.show_line(made)
-    report.say(f'in hostel.toml: [[control.tokens]] name = "{name}", role = "{role}", sha256 = "{hashed}"')
+    report.say("its entry in hostel.toml, after all of [control]:")
+    sys.stderr.write(f'[[control.tokens]]\nname = {_toml(name)}\nrole = "{role}"\nsha256 = "{hashed}"\n')
+
+
+def _toml(text: str) -> str:
+    return json.dumps(text)  # a JSON text is one of TOML's

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from cyclopts import Parameter
 
 from runtime.cli import report
-from runtime.cli.door import Socket, State, on_host, until_ready
+from runtime.cli.door import UNNAMED, Door
 from runtime.errors import UsageError
 from runtime.statistics import HostStatus, ProgramFigures, Top
 
@@ -30,15 +30,21 @@ _COLUMNS: Final = (
     "program", ">calls/s", ">failed/s", ">in flight", ">p50 ms", ">p99 ms", ">cpu %", ">memory MiB", ">denials/s",
     ">all calls", ">all cpu s",
 )  # fmt: skip
+_LEFT_OUT: Final = (">all cpu s", ">all calls", ">denials/s", ">memory MiB", ">in flight", ">p50 ms", ">failed/s")
+"""What a narrow terminal goes without, the first of them first: half a figure is worse than none."""
+_NAME_CELLS: Final = 32
+"""Of a program's name, before other columns go; what is longer is cut."""
 _WORKERS: Final = (">worker", "group", "state", ">calls", ">memory MiB", ">restarts")
 _BY: Final = {"cpu": "cpu_us_per_s", "calls": "calls_per_s", "failed": "failed_per_s", "p99": "p99_us",
               "memory": "memory_bytes", "denials": "denials_per_s", "in-flight": "calls_in_flight"}  # fmt: skip
+_COLUMN_OF: Final = {"memory_bytes": ">memory MiB", "denials_per_s": ">denials/s", "calls_in_flight": ">in flight",
+                     "failed_per_s": ">failed/s"}  # fmt: skip
+"""Order → the column that shows it, where a narrow terminal might go without."""
 
 
 def status(
     *,
-    state: State = None,
-    socket: Socket = None,
+    door: Door = UNNAMED,
     wait: Annotated[
         float | None, Parameter(help="Wait so many seconds for a host to answer and to be ready; else it ends with 23.")
     ] = None,
@@ -48,10 +54,7 @@ def status(
     if wait is not None and not 0 <= wait <= WAIT_S_MAX:
         raise UsageError(f"--wait {wait}: must be from 0 to {WAIT_S_MAX:g}")
 
-    async def ask(client: Client) -> HostStatus:
-        return await client.status()
-
-    told = on_host(state, socket, ask) if wait is None else until_ready(state, socket, wait)
+    told = door.ask_host(lambda client: client.status()) if wait is None else door.until_ready(wait)
     if as_json:
         report.show_json(plain(told))
         return
@@ -63,13 +66,12 @@ def status(
 
 def top(
     *,
-    state: State = None,
-    socket: Socket = None,
+    door: Door = UNNAMED,
     by: Annotated[str, Parameter(help="What puts programs in order: cpu, calls, failed, p99, memory, denials,"
                                       " in-flight.")] = "cpu",
     limit: Annotated[int, Parameter(help="So many programs.")] = 20,
     once: Annotated[bool, Parameter(help="Print it once and end; so it is where there is no terminal.")] = False,
-    as_json: report.AsJson = False,
+    as_json: report.AsJson = False
 ) -> None:  # fmt: skip
     """Show the busiest programs of a host that runs, once a second, until q or Ctrl-C. Rates, p50 and p99 are those of
     the last whole five seconds; "all" counts since the host started."""
@@ -78,15 +80,14 @@ def top(
     if not 1 <= limit <= 200:
         raise UsageError(f"--limit {limit}: must be from 1 to 200")
 
-    async def ask(client: Client) -> Top:
-        return await client.top(limit, by=_BY[by])
-
+    if not as_json and not once and sys.stdout.isatty():
+        _watch(door, limit, _BY[by])
+        return
+    told = door.ask_host(lambda client: client.top(limit, by=_BY[by]))
     if as_json:
-        report.show_json(plain(on_host(state, socket, ask)))
-    elif once or not sys.stdout.isatty():
-        _print(on_host(state, socket, ask))
+        report.show_json(plain(told))
     else:
-        _watch(state, socket, limit, _BY[by])
+        _print(told)
 
 
 def _print(told: Top) -> None:
@@ -95,7 +96,7 @@ def _print(told: Top) -> None:
     report.show_table(_COLUMNS, map(program_row, told.programs))
 
 
-def _watch(state: Any, socket: Any, limit: int, by: str) -> None:
+def _watch(door: Door, limit: int, by: str) -> None:
     """Until `q` or Ctrl-C: both are how somebody ends who has seen enough."""
     from rich.console import Console
     from rich.live import Live
@@ -104,12 +105,12 @@ def _watch(state: Any, socket: Any, limit: int, by: str) -> None:
         console = Console()
         with _keys() as quit_within, Live(console=console, screen=True, auto_refresh=False) as screen:
             while True:
-                screen.update(drawn(await client.top(limit, by=by), console), refresh=True)
+                screen.update(drawn(await client.top(limit, by=by), console, by), refresh=True)
                 if await quit_within(EVERY_S):
                     return
 
     with suppress(KeyboardInterrupt):
-        on_host(state, socket, follow)
+        door.ask_host(follow)
 
 
 @contextmanager
@@ -145,8 +146,9 @@ def _keys() -> Iterator[Callable[[float], Awaitable[bool]]]:
         termios.tcsetattr(keyboard, termios.TCSADRAIN, before)
 
 
-def drawn(told: Top, console: Console) -> Group:
-    """One picture of the screen: programs first, and of the workers what there is room for."""
+def drawn(told: Top, console: Console, by: str = "") -> Group:
+    """One picture of the screen: programs first, and of the workers what there is room for. The column that programs
+    are in order of, `by`, is there on any terminal."""
     from rich.console import Group
     from rich.text import Text
 
@@ -154,7 +156,8 @@ def drawn(told: Top, console: Console) -> Group:
     workers = told.status.workers
     room = console.height - len(console.render_lines(head)) - FRAME_LINES - bool(workers)
     programs = told.programs[: max(1, room)]
-    parts: list[Any] = [head, _table(_COLUMNS, map(program_row, programs))]
+    columns, rows = _fitted(list(map(program_row, programs)), console.width, _COLUMN_OF.get(by, ""))
+    parts: list[Any] = [head, _table(columns, rows)]
     if not workers:
         return Group(*parts)
     spare = room - len(programs) - FRAME_LINES  # one line is for how many there are
@@ -162,6 +165,18 @@ def drawn(told: Top, console: Console) -> Group:
         parts.append(_table(_WORKERS, worker_rows(told.status)[:spare]))
     parts.append(Text(workers_line(told.status)))
     return Group(*parts)
+
+
+def _fitted(rows: list[tuple[object, ...]], width: int, kept: str) -> tuple[list[str], list[list[object]]]:
+    """The columns that can be read side by side on a screen of that width, and their cells."""
+    cells = {column: [row[at] for row in rows] for at, column in enumerate(_COLUMNS)}
+    needed = {column: max(len(column.removeprefix(">")), *(len(str(cell)) for cell in cells[column]), 0) + 3
+              for column in _COLUMNS}  # fmt: skip  # three: what stands between two columns
+    needed["program"] = min(needed["program"], _NAME_CELLS + 3)
+    for column in _LEFT_OUT:
+        if sum(needed[left] for left in cells) > width and column != kept:
+            del cells[column]
+    return list(cells), [[cells[column][at] for column in cells] for at in range(len(rows))]
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:

@@ -8,7 +8,8 @@ from cyclopts import Parameter
 
 from runtime.bundle.refusal import shown
 from runtime.cli import report
-from runtime.cli.door import Socket, State, Yes, ask, be_sure
+from runtime.cli.arguments import Program
+from runtime.cli.door import UNNAMED, Door, Yes, be_sure
 from runtime.errors import NotInstalled
 
 if TYPE_CHECKING:
@@ -17,11 +18,10 @@ if TYPE_CHECKING:
 
 
 def uninstall(
-    app: str,
+    app: Program,
     /,
     *,
-    state: State = None,
-    socket: Socket = None,
+    door: Door = UNNAMED,
     erase: Annotated[
         bool, Parameter(help="Also erase what it kept and said, on the disk too; of payments only amounts stay.")
     ] = False,
@@ -33,11 +33,6 @@ def uninstall(
     A program that is gone already, and whose data stayed, is erased with --erase.
 
     With --erase upgrade backups in the state directory are removed: they hold what was there before.
-
-    Parameters
-    ----------
-    app
-        The program's id.
     """
     if erase:
         be_sure(f"erase all that {shown(app)} kept", yes)
@@ -55,7 +50,7 @@ def uninstall(
             raise unknown
         return gone
 
-    gone = ask(state, socket, work)
+    gone = door.ask(work)
     if as_json:
         report.show_json({"orders_closed": gone.orders_closed, "rows_erased": gone.rows_erased})
     else:

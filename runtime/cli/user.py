@@ -11,7 +11,8 @@ from cyclopts import Parameter
 from host_api.front_end.token import LIFE_S
 from runtime.bundle.refusal import shown
 from runtime.cli import report
-from runtime.cli.door import Socket, State, Yes, ask, be_sure, on_host
+from runtime.cli.arguments import UserId
+from runtime.cli.door import UNNAMED, Door, Yes, be_sure
 from runtime.cli.ledger import decimal
 from runtime.cli.words import read_money
 from runtime.errors import UsageError
@@ -23,13 +24,11 @@ _AMOUNTS: Final = ("posted", "held")
 _NOT_ROWS: Final = ("user", "exported_us", "fields", "balances")
 
 
-def put(user: str, /, *fields: str, state: State = None, socket: Socket = None, as_json: report.AsJson = False) -> None:
+def put(user: UserId, /, *fields: str, door: Door = UNNAMED, as_json: report.AsJson = False) -> None:
     """Set what is known of a user: nickname=Lin phone=+8613800000123. NAME= forgets a field; others stay.
 
     Parameters
     ----------
-    user
-        The user's id, as the platform has it.
     fields
         NAME=VALUE: nickname, avatar, locale, age_band, phone, or address (a JSON object).
     """
@@ -43,7 +42,7 @@ def put(user: str, /, *fields: str, state: State = None, socket: Socket = None, 
         except ValueError as error:
             raise UsageError(str(error), code="field_invalid") from None
 
-    ask(state, socket, work)
+    door.ask(work)
     if as_json:
         report.show_json({"user": user, "fields": sorted(given)})
     else:
@@ -51,12 +50,11 @@ def put(user: str, /, *fields: str, state: State = None, socket: Socket = None, 
 
 
 def deposit(
-    user: str,
+    user: UserId,
     amount: str,
     /,
     *,
-    state: State = None,
-    socket: Socket = None,
+    door: Door = UNNAMED,
     reference: Annotated[
         str | None, Parameter(help="What the platform knows it by: money with the same one is put there once.")
     ] = None,
@@ -66,8 +64,6 @@ def deposit(
 
     Parameters
     ----------
-    user
-        The user's id, as the platform has it.
     amount
         With its currency: 50.00CNY.
     """
@@ -79,7 +75,7 @@ def deposit(
         except ValueError as error:
             raise UsageError(str(error)) from None
 
-    booked = ask(state, socket, work)
+    booked = door.ask(work)
     if as_json:
         report.show_json({"user": user, "amount": money.amount, "currency": money.currency, "booked": booked})
     elif booked:
@@ -88,17 +84,12 @@ def deposit(
         report.say(f"nothing was booked: {shown(reference or '')} is there already")
 
 
-def show(user: str, /, *, state: State = None, socket: Socket = None, as_json: report.AsJson = False) -> None:
+def show(user: UserId, /, *, door: Door = UNNAMED, as_json: report.AsJson = False) -> None:
     """Show what is known of a user, what their wallet holds, and how much else is kept; it is audited, as an export is.
 
     With --json, amounts are in minor units.
-
-    Parameters
-    ----------
-    user
-        The user's id, as the platform has it.
     """
-    found = ask(state, socket, partial(_export, user=user))
+    found = door.ask(partial(_export, user=user))
     kept = {name: _count(name, rows) for name, rows in found.items() if name not in _NOT_ROWS}
     if as_json:
         report.show_json({"user": user, "fields": found["fields"], "balances": found["balances"], "kept": kept})
@@ -112,23 +103,16 @@ def show(user: str, /, *, state: State = None, socket: Socket = None, as_json: r
     report.show_table(("kept", ">rows"), kept.items())
 
 
-def export(user: str, /, *, state: State = None, socket: Socket = None, as_json: report.AsJson = False) -> None:
-    """Give out everything the host keeps of a user: one JSON document on standard output, with --json or without.
-
-    Parameters
-    ----------
-    user
-        The user's id, as the platform has it.
-    """
-    report.show_json(ask(state, socket, partial(_export, user=user)))
+def export(user: UserId, /, *, door: Door = UNNAMED, as_json: report.AsJson = False) -> None:
+    """Give out everything the host keeps of a user: one JSON document on standard output, with --json or without."""
+    report.show_json(door.ask(partial(_export, user=user)))
 
 
 def erase(
-    user: str,
+    user: UserId,
     /,
     *,
-    state: State = None,
-    socket: Socket = None,
+    door: Door = UNNAMED,
     forfeit_balance: Annotated[
         bool, Parameter(help="Move what the wallet still holds to the suspense account; else it is a refusal.")
     ] = False,
@@ -138,11 +122,6 @@ def erase(
     """Forget a user, on the disk too. Open orders are closed; of payments only amounts stay, naming nobody.
 
     Upgrade backups in the state directory are removed: they hold what was there before.
-
-    Parameters
-    ----------
-    user
-        The user's id, as the platform has it.
     """
     from host_api.erasure.user import BalanceLeft
     from host_api.money import amount_text
@@ -157,7 +136,7 @@ def erase(
         except ValueError as error:
             raise UsageError(str(error)) from None
 
-    erased = ask(state, socket, work)
+    erased = door.ask(work)
     forfeited = [amount_text(money) for money in erased.forfeited]
     if as_json:
         report.show_json({"rows": erased.rows, "orders_closed": erased.orders_closed, "forfeited": forfeited})
@@ -169,11 +148,10 @@ def erase(
 
 
 def token(
-    user: str,
+    user: UserId,
     /,
     *,
-    state: State = None,
-    socket: Socket = None,
+    door: Door = UNNAMED,
     life_s: Annotated[int, Parameter(name="--life-s", help="How long it counts, in seconds: 3,600 at most.")] = LIFE_S,
     programs: Annotated[
         tuple[str, ...], Parameter(name="--programs", help="A program that it may speak of; again for more. Else: all.")
@@ -188,11 +166,6 @@ def token(
 ) -> None:
     """Print a token with which a front end speaks for a user over HTTP, and nothing else. Whoever has it is that user
     to the host, until its time is over or their sessions are ended.
-
-    Parameters
-    ----------
-    user
-        The user's id, as the platform has it.
     """
 
     async def work(client: Client) -> str:
@@ -204,26 +177,17 @@ def token(
         except ValueError as error:
             raise UsageError(str(error)) from None
 
-    issued = on_host(state, socket, work)
+    issued = door.ask_host(work)
     if as_json:
         report.show_json({"token": issued, "user": user, "life_s": life_s})
     else:
         report.show_line(issued)
 
 
-def end_sessions(user: str, /, *, state: State = None, socket: Socket = None, as_json: report.AsJson = False) -> None:
-    """End what front ends may do for a user: tokens issued up to now count no more. What was begun with them goes on.
-
-    Parameters
-    ----------
-    user
-        The user's id, as the platform has it.
-    """
-
-    async def work(client: Client) -> None:
-        await client.front_end.end_sessions(user)
-
-    ask(state, socket, work)
+def end_sessions(user: UserId, /, *, door: Door = UNNAMED, as_json: report.AsJson = False) -> None:
+    """End what front ends may do for a user: tokens issued up to now count no more. What was begun with them goes
+    on."""
+    door.ask(lambda client: client.front_end.end_sessions(user))
     if as_json:
         report.show_json({"user": user, "ended": True})
     else:

@@ -74,7 +74,8 @@ class Client(ClientUpkeep):
         `token` and TLS: `tls` is an SSL context, or a PEM file of the authorities to trust; None: this machine's.
 
         Leaving the block closes the connection; requests that other tasks still wait for end as ConnectionLost.
-        Raises ConnectionLost (`unreachable`) and AccessDenied; UsageError where trio does not run.
+        Raises ConnectionLost (`unreachable`) and AccessDenied; UsageError: no address, no PEM file, or trio
+        does not run.
         """
         if not trio.lowlevel.in_trio_run():
             raise UsageError(

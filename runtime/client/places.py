@@ -9,10 +9,15 @@ from pathlib import Path
 
 import trio
 
+from runtime.control.sockets import PATH_BYTES_MAX
 from runtime.control.tls import Channel, PlainChannel, TlsChannel, TlsFailed, client_tls
 from runtime.errors import ConnectionLost, UsageError
 
 CONNECT_S = 10.0
+_CURE_OF_TLS = (
+    "a host there needs TLS 1.3 and a certificate of an authority that is trusted: name its PEM file with tls"
+)
+_CURE_OF_MODE = "its host lets in whom the file's owner and mode let in: [control] socket_mode and socket_group say who"
 _RECV_BYTES = 64 << 10
 
 
@@ -27,19 +32,25 @@ async def connect(address: Path | str, tls: ssl.SSLContext | Path | None) -> tup
     except trio.TooSlowError:
         raise _unreachable(address, f"no answer within {CONNECT_S:g} s") from None
     except TlsFailed as error:
-        raise _unreachable(address, f"TLS: {error}") from None
+        raise _unreachable(address, f"TLS: {error}", _CURE_OF_TLS) from None
+    except PermissionError as error:
+        raise _unreachable(address, error.strerror or str(error), _CURE_OF_MODE) from None
     except OSError as error:
         raise _unreachable(address, error.strerror or str(error)) from None
 
 
-def _unreachable(address: Path | str, why: str) -> ConnectionLost:
+def _unreachable(address: Path | str, why: str, cure: str = "hostel serve starts one") -> ConnectionLost:
     return ConnectionLost(
-        f"no host answers at {address}: {why}; hostel serve starts one", code="unreachable",
+        f"no host answers at {address}: {why}; {cure}", code="unreachable",
         details={"address": str(address), "outcome": "none"},
     )  # fmt: skip
 
 
 async def _local(path: Path) -> socket.socket:
+    if (used := len(os.fsencode(path))) > PATH_BYTES_MAX:
+        raise UsageError(
+            f"the path of a socket has {PATH_BYTES_MAX} bytes at most, {path} has {used}: name a shorter one"
+        )
     sock = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         await sock.connect(str(path))
@@ -54,7 +65,10 @@ async def _remote(address: str, tls: ssl.SSLContext | Path | None) -> tuple[sock
     if not colon or not port.isascii() or not port.isdigit():
         raise UsageError(f"{address!r} is no address: write a socket's path with a /, or host:port")
     host = host.removeprefix("[").removesuffix("]")
-    settings = tls if isinstance(tls, ssl.SSLContext) else client_tls(tls)
+    try:
+        settings = tls if isinstance(tls, ssl.SSLContext) else client_tls(tls)
+    except OSError as error:
+        raise UsageError(f"tls: {tls} is no PEM file of authorities to trust: {error.strerror or error}") from None
     stream = await trio.open_tcp_stream(host, int(port))
     sock = _plain(stream.socket)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -78,7 +92,9 @@ async def _shake_hands(sock: socket.socket, channel: TlsChannel) -> None:
         if channel.ready:
             return
         await trio.lowlevel.wait_readable(sock)
-        channel.open(sock.recv(_RECV_BYTES))
+        if not (data := sock.recv(_RECV_BYTES)):
+            raise TlsFailed("the host closed the connection")
+        channel.open(data)
 
 
 def _plain(sock: trio.socket.SocketType) -> socket.socket:

@@ -31,7 +31,9 @@ class Hello(ControlParams, frozen=True, kw_only=True):
 
 class Welcome(Result, frozen=True, kw_only=True):
     protocol: int
+    """1: this one. Methods and fields that are added do not change it; a client that is told another gives up."""
     role: Role
+    """Whom the connection speaks for."""
     frame_bytes: int
     """The longest message that this connection may send."""
     outstanding: int

@@ -50,20 +50,17 @@ class DevelopersTold(Result, frozen=True, kw_only=True):
     developers: tuple[Developer, ...]
 
 
-class SetTrust(ControlParams, frozen=True, kw_only=True):
-    developer: Name
+class SetTrust(OneDeveloper, frozen=True, kw_only=True):
     trust: Annotated[str, Meta(max_length=64)]
     """platform, reviewed or unreviewed."""
 
 
-class SetDeveloperLimits(ControlParams, frozen=True, kw_only=True):
-    developer: Name
+class SetDeveloperLimits(OneDeveloper, frozen=True, kw_only=True):
     limits: dict[str, int]
     """What differs from the host's, in the place of what did."""
 
 
-class AddKey(ControlParams, frozen=True, kw_only=True):
-    developer: Name
+class AddKey(OneDeveloper, frozen=True, kw_only=True):
     public_key: PublicKeyText
     """`ed25519:` and base64url."""
     valid_from_us: Moment | None = None
@@ -72,8 +69,7 @@ class AddKey(ControlParams, frozen=True, kw_only=True):
     """Left out: for ever."""
 
 
-class RotateKey(ControlParams, frozen=True, kw_only=True):
-    developer: Name
+class RotateKey(OneDeveloper, frozen=True, kw_only=True):
     old_key_id: Id
     new_public_key: PublicKeyText
     signature_by_old: Signature

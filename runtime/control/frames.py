@@ -7,11 +7,12 @@ with room for a guest's message inside of one of ours. docs/protocol.md §15.1.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from runtime import wire
+from runtime.control import large_messages
 from runtime.control.failures import ErrorMap
-from runtime.limits import MIB
+from runtime.limits import KIB, MIB
 from runtime.wire import MalformedMessage
 
 HEAD_BYTES: Final = 4
@@ -20,6 +21,12 @@ ELEMENTS_MAX: Final = wire.ELEMENTS_MAX + 128
 """A guest's message and what is around it."""
 RESPONSE_BYTES_MAX: Final = 16 * MIB
 """Of one message to a client."""
+LARGE_BYTES: Final = MIB
+"""A longer message comes in pieces: joining and reading it takes longer than a turn of the loop may."""
+PIECE_BYTES: Final = 64 * KIB
+"""The least that is a piece of its own, but for the last."""
+Pieces: TypeAlias = tuple[bytes, ...]
+"""A whole message of more than LARGE_BYTES."""
 
 
 class Request(NamedTuple):
@@ -63,22 +70,38 @@ def closing(error: ErrorMap) -> bytes:
 class FrameReader:
     """Bytes as they come, to whole messages. Holds what was received of one frame, and no more than that."""
 
-    __slots__ = ("_held", "_needs", "bytes_max")
+    __slots__ = ("_held", "_missing", "_needs", "_pieces", "bytes_max")
 
     def __init__(self, bytes_max: int) -> None:
         self.bytes_max = bytes_max
         """Of one message. A longer one is refused when its length is known."""
         self._held: bytearray | None = None
         self._needs = 0
+        """Bytes of what is held, once it is whole."""
+        self._pieces: list[bytes] = []
+        """Of a large message, before what is held."""
+        self._missing = 0
+        """Bytes of a large message that did not come yet."""
 
     @property
     def held(self) -> int:
         """Bytes of a frame that has not come whole."""
+        if self._missing:
+            return self._needs - self._missing
         return 0 if self._held is None else len(self._held)
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """The messages that are whole now. To be used up before the next `feed`. Raises Violation."""
-        if self._held is not None:
+        for message in self.messages(data):
+            yield b"".join(message) if isinstance(message, tuple) else message
+
+    def messages(self, data: bytes) -> Iterator[bytes | Pieces]:
+        """As `feed`, but large ones are left to `parse_large`: no step here takes longer for them."""
+        if self._missing:
+            data, message = self._more_of_large(data)
+            if message:
+                yield message
+        elif self._held is not None:
             self._held += data
             if len(self._held) < self._needs:
                 return
@@ -92,14 +115,32 @@ class FrameReader:
             size = int.from_bytes(data[at:begin], "big")
             if not 1 <= size <= self.bytes_max:
                 raise Violation(f"a frame of {size} bytes; frame_bytes is {self.bytes_max}")
-            if begin + size > end:
-                self._hold(data[at:], HEAD_BYTES + size)
-                return
             at = begin + size
-            yield data[begin:at]
+            if at <= end:
+                yield data[begin:at] if size <= LARGE_BYTES else (data[begin:at],)
+            elif size <= LARGE_BYTES:
+                self._hold(data[begin - HEAD_BYTES :], HEAD_BYTES + size)
+            else:
+                self._hold(data[begin:], HEAD_BYTES + size)
+                self._missing = at - end
 
     def _hold(self, rest: bytes, needs: int) -> None:
         self._held, self._needs = bytearray(rest), needs
+
+    def _more_of_large(self, data: bytes) -> tuple[bytes, Pieces]:
+        """What comes after it, and the message if it is whole now. Small bytes are gathered into pieces."""
+        taken = data[: self._missing]
+        self._missing -= len(taken)
+        held = self._held = self._held or bytearray()
+        held += taken
+        if self._missing and len(held) < PIECE_BYTES:
+            return b"", ()
+        self._pieces.append(bytes(held))
+        self._held = None
+        if self._missing:
+            return b"", ()
+        message, self._pieces = tuple(self._pieces), []
+        return data[len(taken) :], message
 
 
 # ---- what a host reads -----------------------------------------------------------------------------------------------
@@ -109,6 +150,19 @@ def parse_request(data: bytes, bytes_max: int) -> Request | Cancel:
         value = wire.decode(data, bytes_max, depth_max=DEPTH_MAX, elements_max=ELEMENTS_MAX)
     except MalformedMessage as error:
         raise Violation(f"malformed: {error.reason}") from None
+    return _asked(value)
+
+
+def parse_large(pieces: Pieces, bytes_max: int) -> Request | Cancel:
+    """As `parse_request`, to be called in a thread: it takes a while, and others have their turns meanwhile."""
+    try:
+        value = large_messages.decode(pieces, bytes_max, depth_max=DEPTH_MAX, elements_max=ELEMENTS_MAX)
+    except MalformedMessage as error:
+        raise Violation(f"malformed: {error.reason}") from None
+    return _asked(value)
+
+
+def _asked(value: Any) -> Request | Cancel:
     if type(value) is list and len(value) == 4:
         kind, msgid, method, params = value
         if _is(kind, wire.REQUEST) and _is_msgid(msgid) and type(method) is str and type(params) is dict:

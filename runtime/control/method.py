@@ -55,9 +55,6 @@ class ControlParams(Params, frozen=True, kw_only=True, omit_defaults=True):
     """Whom the connection speaks for, in its first request."""
 
 
-ENVELOPE: Final = ("$deadline_ms", "$trace", "$key", "$token")
-
-
 class Nothing(ControlParams, frozen=True, kw_only=True):
     """No parameters."""
 

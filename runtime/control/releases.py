@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 from msgspec import Meta, field
@@ -10,7 +11,7 @@ from host_api.contract import Result
 from host_api.releases.values import Upload
 from runtime.bundle.zip_format import ARCHIVE_BYTES_MAX
 from runtime.control.developers import Name, PageSize, Reason
-from runtime.control.method import AppId, ControlMethod, ControlParams, Role, User
+from runtime.control.method import ControlMethod, ControlParams, P, Role, User
 from runtime.control.programs import PROGRAM, Grant, Isolation, OneProgram, ProgramTold
 
 Code = Annotated[int, Meta(ge=1, le=2**31 - 1)]
@@ -33,8 +34,7 @@ class UploadTold(Result, frozen=True, kw_only=True):
     upload: Upload
 
 
-class ReleasesOf(ControlParams, frozen=True, kw_only=True):
-    app_id: AppId
+class ReleasesOf(OneProgram, frozen=True, kw_only=True):
     after: Annotated[int, Meta(ge=0, le=2**31 - 1)] = 0
     """Only those with a higher version code."""
     limit: PageSize = 100
@@ -48,14 +48,11 @@ class UploadsTold(Result, frozen=True, kw_only=True):
     uploads: tuple[Upload, ...]
 
 
-class OneRelease(ControlParams, frozen=True, kw_only=True):
-    app_id: AppId
+class OneRelease(OneProgram, frozen=True, kw_only=True):
     code: Code
 
 
-class Approve(ControlParams, frozen=True, kw_only=True):
-    app_id: AppId
-    code: Code
+class Approve(OneRelease, frozen=True, kw_only=True):
     grant: Grant = field(default_factory=list)
     """As of `install`, and so the next three."""
     limits: dict[str, int] | None = None
@@ -66,29 +63,43 @@ class Approve(ControlParams, frozen=True, kw_only=True):
     isolation: Isolation | None = None
 
 
-class Reject(ControlParams, frozen=True, kw_only=True):
-    app_id: AppId
-    code: Code
+class Reject(OneRelease, frozen=True, kw_only=True):
     reason: Reason
     """For the developer to read: 1 to 200 characters."""
 
 
-class Trial(ControlParams, frozen=True, kw_only=True):
-    app_id: AppId
-    code: Code
+class Trial(OneRelease, frozen=True, kw_only=True):
     users: Annotated[list[User], Meta(min_length=1, max_length=TRIAL_USERS_MAX)]
 
 
-class Gray(ControlParams, frozen=True, kw_only=True):
-    app_id: AppId
-    code: Code
+class Gray(OneRelease, frozen=True, kw_only=True):
     share: Annotated[int, Meta(ge=0, le=10_000)]
     """Of 10,000 users."""
 
 
-class StopProgram(ControlParams, frozen=True, kw_only=True):
-    app_id: AppId
+class StopProgram(OneProgram, frozen=True, kw_only=True):
     reason: Reason
+
+
+def _step(
+    name: str, params: type[P], summary: str, example: Mapping[str, Any] | None = None, **answer: Any
+) -> ControlMethod[P, UploadTold]:
+    """What an operator does with one release. `answer`: what becomes of the upload in the example."""
+    return ControlMethod(
+        name=name, role=Role.OPERATOR, params=params, result=UploadTold, effect=True, summary=summary,
+        example={"app_id": "org.example.grocery", "code": 3, **(example or {})},
+        answer={"upload": {**_UPLOAD, **answer}},
+    )  # fmt: skip
+
+
+def _whole(
+    name: str, params: type[P], summary: str, example: Mapping[str, Any] | None = None, **answer: Any
+) -> ControlMethod[P, ProgramTold]:
+    """What an operator does with a program, all its releases together."""
+    return ControlMethod(
+        name=name, role=Role.OPERATOR, params=params, result=ProgramTold, effect=True, summary=summary,
+        example={"app_id": "org.example.grocery", **(example or {})}, answer={"program": {**PROGRAM, **answer}},
+    )  # fmt: skip
 
 
 UPLOAD: Final = ControlMethod(
@@ -110,64 +121,36 @@ SHOW: Final = ControlMethod(
     summary="One release, with the report on it.", example={"app_id": "org.example.grocery", "code": 3},
     answer={"upload": _UPLOAD},
 )  # fmt: skip
-APPROVE: Final = ControlMethod(
-    name="releases.approve", role=Role.OPERATOR, params=Approve, result=UploadTold, effect=True,
-    summary="The operator looked at it, and gives it this; nobody gets it yet.",
-    example={"app_id": "org.example.grocery", "code": 3, "grant": ["payment"]},
-    answer={"upload": {**_UPLOAD, "status": "approved", "payee": "Fresh at home", "grants": {"payment": {}}}},
+APPROVE: Final = _step(
+    "releases.approve", Approve, "The operator looked at it, and gives it this; nobody gets it yet.",
+    {"grant": ["payment"]}, status="approved", payee="Fresh at home", grants={"payment": {}},
 )  # fmt: skip
-REJECT: Final = ControlMethod(
-    name="releases.reject", role=Role.OPERATOR, params=Reject, result=UploadTold, effect=True,
-    summary="It will not be released; the developer reads why.",
-    example={"app_id": "org.example.grocery", "code": 3, "reason": "asks for the phone number without need"},
-    answer={"upload": {**_UPLOAD, "status": "rejected"}},
+REJECT: Final = _step(
+    "releases.reject", Reject, "It will not be released; the developer reads why.",
+    {"reason": "asks for the phone number without need"}, status="rejected",
 )  # fmt: skip
-TRIAL: Final = ControlMethod(
-    name="releases.trial", role=Role.OPERATOR, params=Trial, result=UploadTold, effect=True,
-    summary="These users get it.", example={"app_id": "org.example.grocery", "code": 3, "users": ["alice"]},
-    answer={"upload": {**_UPLOAD, "status": "trial"}},
+TRIAL: Final = _step("releases.trial", Trial, "These users get it.", {"users": ["alice"]}, status="trial")
+GRAY: Final = _step(
+    "releases.gray", Gray, "A share of all users gets it, always the same ones.", {"share": 500}, status="gray"
+)
+FULL: Final = _step("releases.full", OneRelease, "Everybody gets it.", status="full")
+OFFLINE: Final = _whole(
+    "releases.offline", OneProgram, "Nobody gets any release of the program; calls in flight go on.", offline=True
+)
+ROLLBACK: Final = _whole("releases.rollback", OneProgram, "Back to the last full release.")
+SET_MINIMUM: Final = _whole(
+    "releases.set_minimum", OneRelease, "No release below this code runs ever again.", {"code": 3}, min_code=3
+)
+KILL: Final = _whole(
+    "releases.kill", StopProgram, "At once nobody can call the program, and its calls in flight end as `revoked`.",
+    {"reason": "fraud"}, killed="fraud",
 )  # fmt: skip
-GRAY: Final = ControlMethod(
-    name="releases.gray", role=Role.OPERATOR, params=Gray, result=UploadTold, effect=True,
-    summary="A share of all users gets it, always the same ones.",
-    example={"app_id": "org.example.grocery", "code": 3, "share": 500},
-    answer={"upload": {**_UPLOAD, "status": "gray"}},
+QUARANTINE: Final = _whole(
+    "releases.quarantine", StopProgram,
+    "As `releases.kill`; what the host does by itself to a program that keeps ending workers.",
+    {"reason": "ended 5 workers"}, quarantined="ended 5 workers",
 )  # fmt: skip
-FULL: Final = ControlMethod(
-    name="releases.full", role=Role.OPERATOR, params=OneRelease, result=UploadTold, effect=True,
-    summary="Everybody gets it.", example={"app_id": "org.example.grocery", "code": 3},
-    answer={"upload": {**_UPLOAD, "status": "full"}},
-)  # fmt: skip
-OFFLINE: Final = ControlMethod(
-    name="releases.offline", role=Role.OPERATOR, params=OneProgram, result=ProgramTold, effect=True,
-    summary="Nobody gets any release of the program; calls in flight go on.",
-    example={"app_id": "org.example.grocery"}, answer={"program": {**PROGRAM, "offline": True}},
-)  # fmt: skip
-ROLLBACK: Final = ControlMethod(
-    name="releases.rollback", role=Role.OPERATOR, params=OneProgram, result=ProgramTold, effect=True,
-    summary="Back to the last full release.", example={"app_id": "org.example.grocery"}, answer={"program": PROGRAM},
-)  # fmt: skip
-SET_MINIMUM: Final = ControlMethod(
-    name="releases.set_minimum", role=Role.OPERATOR, params=OneRelease, result=ProgramTold, effect=True,
-    summary="No release below this code runs ever again.", example={"app_id": "org.example.grocery", "code": 3},
-    answer={"program": {**PROGRAM, "min_code": 3}},
-)  # fmt: skip
-KILL: Final = ControlMethod(
-    name="releases.kill", role=Role.OPERATOR, params=StopProgram, result=ProgramTold, effect=True,
-    summary="At once nobody can call the program, and its calls in flight end as `revoked`.",
-    example={"app_id": "org.example.grocery", "reason": "fraud"}, answer={"program": {**PROGRAM, "killed": "fraud"}},
-)  # fmt: skip
-QUARANTINE: Final = ControlMethod(
-    name="releases.quarantine", role=Role.OPERATOR, params=StopProgram, result=ProgramTold, effect=True,
-    summary="As `releases.kill`; what the host does by itself to a program that keeps ending workers.",
-    example={"app_id": "org.example.grocery", "reason": "ended 5 workers"},
-    answer={"program": {**PROGRAM, "quarantined": "ended 5 workers"}},
-)  # fmt: skip
-REVIVE: Final = ControlMethod(
-    name="releases.revive", role=Role.OPERATOR, params=OneProgram, result=ProgramTold, effect=True,
-    summary="Neither killed nor quarantined any more.", example={"app_id": "org.example.grocery"},
-    answer={"program": PROGRAM},
-)  # fmt: skip
+REVIVE: Final = _whole("releases.revive", OneProgram, "Neither killed nor quarantined any more.")
 
 METHODS: Final = (
     UPLOAD, LIST, SUBMITTED, SHOW, APPROVE, REJECT, TRIAL, GRAY, FULL, OFFLINE, ROLLBACK, SET_MINIMUM, KILL,

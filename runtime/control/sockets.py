@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Final
 
 SOCKET_NAME: Final = "hostel.sock"
+PATH_BYTES_MAX: Final = 107
+"""Of a Unix socket's path, on Linux."""
 
 
 def default_socket(state: Path) -> Path:

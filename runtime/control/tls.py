@@ -24,13 +24,27 @@ def server_tls(certificate: Path, key: Path) -> ssl.SSLContext:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.minimum_version = ssl.TLSVersion.TLSv1_3
     tls.num_tickets = 0  # sessions are not taken up again: nothing is kept of a client that has gone
+    load_chain(tls, certificate, key, "tls_certificate and tls_key")
+    return tls
+
+
+def load_chain(tls: ssl.SSLContext, certificate: Path, key: Path, names: str) -> None:
+    """That certificate for a server's settings; `names`: of the two in the configuration. Raises StartupError."""
+    for file in (certificate, key):
+        try:
+            file.open("rb").close()
+        except OSError as error:
+            raise StartupError(
+                f"{names}: cannot read {file}: {error.strerror}; check the path and its permissions",
+                code="tls_unusable",
+            ) from None
     try:
         tls.load_cert_chain(certificate, key)
     except OSError as error:
         raise StartupError(
-            f"tls_certificate {certificate} and tls_key {key} cannot be used: {error}", code="tls_unusable"
+            f"{names}: {certificate} and {key} are no certificate and its key as PEM files: {error}",
+            code="tls_unusable",
         ) from error
-    return tls
 
 
 def client_tls(authorities: Path | None = None) -> ssl.SSLContext:

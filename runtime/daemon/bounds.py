@@ -5,10 +5,7 @@ What lives here: pairs of the least and the most. Times in seconds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
-
-from runtime.errors import UsageError
+from typing import Final
 
 CONNECTIONS: Final = (1, 100_000)
 """At once."""
@@ -20,10 +17,3 @@ WHOLE_S: Final = (0.05, 600.0)
 """From the first byte to the last: of a frame, of a body."""
 WRITE_S: Final = (0.05, 600.0)
 """A client that takes nothing of its answers."""
-
-
-def check(settings: Any, bounds: Mapping[str, tuple[float, float]]) -> None:
-    """Raises UsageError that names the setting, its value and its bounds."""
-    for name, (least, most) in bounds.items():
-        if not least <= getattr(settings, name) <= most:
-            raise UsageError(f"{name} = {getattr(settings, name)}: must be from {least} to {most}")

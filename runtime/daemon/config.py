@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Final, get_args, get_type_hints
+from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -176,9 +176,16 @@ def _read_section(section: str, content: Mapping[str, Any], given: dict[type, di
         try:
             given[kind][key] = _converted(value, get_type_hints(kind)[key])
         except msgspec.ValidationError as error:
-            yield f"[{section}] {key} = {shown(value)}: {' '.join(str(error).split())}"
+            yield f"[{section}] {key} = {shown(value)}: {_misfit(error, get_type_hints(kind)[key])}"
         except UsageError as error:
             yield f"[{section}] {key}: {error.message}"
+
+
+def _misfit(error: msgspec.ValidationError, hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        *others, last = get_args(hint)
+        return f"must be {', '.join(others)} or {last}"
+    return " ".join(str(error).split())
 
 
 def _converted(value: Any, hint: Any) -> Any:

@@ -24,6 +24,8 @@ _HEAD: Final = """\
 # needs one names a file, or holds a SHA-256.
 """
 _WIDTH: Final = 118
+FILE_MODES: Final = frozenset({"socket_mode"})
+"""Keys whose value nobody reads but in octal."""
 
 
 def example() -> str:
@@ -49,7 +51,7 @@ def _entry(kind: type, key: str, declared: Field[Any], told: str) -> Iterator[st
     if default is None or declared.default_factory is not MISSING:
         yield f"# {key} ="  # nothing, or what this machine has
     else:
-        yield f"{key} = {_toml(default)}"
+        yield f"{key} = {oct(default) if key in FILE_MODES else _toml(default)}"
 
 
 def _comment(told: str) -> list[str]:

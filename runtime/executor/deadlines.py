@@ -1,8 +1,8 @@
 """The wall deadlines of all calls in flight: one heap and one task, since a cancel scope for each costs as much as the
 rest of a call.
 
-Deadlines move later while a person is asked; that is looked at when the earlier time comes. One that is cut tells so
-itself (Deadline.on_cut).
+Deadlines move later while a person is asked; that is looked at when the earlier time comes. One that comes nearer, as
+the person has answered or it is cut, tells so itself (Deadline.on_nearer).
 """
 
 from __future__ import annotations
@@ -39,6 +39,15 @@ class Deadlines:
     def forget(self) -> None:
         """One of those added is over; its entry goes with time."""
         self._live -= 1
+
+    def came_nearer(self, flight: Flight) -> None:
+        """The deadline of one of those added: its entry would come too late. `expired` may be called here."""
+        if flight.over:
+            return
+        if flight.host.deadline.expired():
+            self._expired(flight)
+        else:
+            self._push(flight)
 
     def _push(self, flight: Flight) -> None:
         at = flight.host.deadline.ends_at

@@ -50,6 +50,7 @@ class Flight:
                  "usage", "verdict")  # fmt: skip
 
     def __init__(self, job: Job, host: CallHost, usage: Usage, done: Callable[[Outcome], None]) -> None:
+        """`done` is called once, when it is over and no service works for it any more."""
         self.job, self.host, self.usage = job, host, usage
         self.link: WorkerLink | None = None
         """The worker that has it; None before and after."""
@@ -70,7 +71,9 @@ class Flight:
         self.told = (0, 0)
         """CPU time and host calls that the worker knows to be lent or used elsewhere."""
         self.served_us = 0
+        """CPU time of this process, see `charge`."""
         self.scopes: set[trio.CancelScope] = set()
+        """Of the services that work for it."""
         self._done = done
         self._serial = self._refused = self._serving = self._given_up = 0
 
@@ -104,7 +107,8 @@ class Flight:
         return serial, request, None
 
     def log(self, body: bytes) -> None:
-        """Raises Violation."""
+        """Standard output or error of the guest, to the host. Raises Violation: it is more than `log_bytes` and the one
+        frame in which that is found out."""
         if not 2 <= len(body) <= WRITE_MOST + 1 or body[0] not in (1, 2):
             raise Violation("a LOG that is none")
         if self.log_left < 0:
@@ -152,6 +156,8 @@ class Flight:
             detail, details = _decode_told(told.rest)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             raise Violation("a DONE whose text is none") from None
+        if "error" in details:  # where others look for what a guest answered
+            raise Violation("a DONE that answers for its guest")
         return Outcome(ending=told.ending, detail=printable(detail), details=_printable(details))
 
     def _count_refused(self, refused: int) -> int:
@@ -224,7 +230,7 @@ class Flight:
 
     def _finish(self) -> None:
         done, verdict = self._done, self.verdict
-        self.host.deadline.on_cut = None
+        self.host.deadline.on_nearer = None
         if verdict is not None:
             done(verdict)
 

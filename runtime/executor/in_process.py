@@ -20,6 +20,7 @@ from runtime.sandbox import wasi
 from runtime.sandbox.checks import ModuleFacts
 from runtime.sandbox.fiber import Fiber, Over
 from runtime.sandbox.host_side import HostSide
+from runtime.sandbox.loop import Loop
 from runtime.sandbox.over_limits import over_deadline
 from runtime.sandbox.pool import Module, Pool
 from runtime.sandbox.proof import prove
@@ -56,6 +57,7 @@ class InProcessExecutor:
         self._kept = KeptSandboxes(settings.slots, self._close)
         self._turns = Turns(places=1, quantum_ns=QUANTUM_NS)
         self._threads = Turns(places=threads, quantum_ns=THREAD_QUANTUM_NS) if threads else None
+        self._loop = Loop()
         self._now_us, self._new_id = now_us, new_id
         trio.lowlevel.add_instrument(self._turns)
 
@@ -99,7 +101,9 @@ class InProcessExecutor:
             fiber = self.pool.take_place(job.place)
         share, is_well = self._turns.of(job.program), False
         ticker = self._ticker_of(job.module)
-        sandbox = Sandbox(fiber, job.module, limits, host, usage, ticker, share, self._threads, self._now_us)
+        sandbox = Sandbox(
+            fiber, job.module, limits, host, usage, ticker, share, self._threads, self._now_us, self._loop
+        )
         if job.seed:
             sandbox.random = wasi.seeded(job.seed)
         try:

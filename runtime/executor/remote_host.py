@@ -82,15 +82,16 @@ class _Cut:
 class Asked(Elsewhere):
     """A request, sent when it is first awaited: by the call's strand, or by tasks of a call that may post."""
 
-    __slots__ = ("_accepting", "_host", "_request", "_result", "_task", "is_bare", "is_given_up", "msgid", "serial")
+    __slots__ = ("_host", "_request", "_result", "_task", "is_accepting", "is_bare", "is_given_up", "msgid", "serial")
 
     def __init__(self, host: RemoteHost, request: bytes) -> None:
         self._host, self._request = host, request
-        self._accepting = self.is_given_up = False
+        self.is_accepting = self.is_given_up = False
         self._task: trio.lowlevel.Task | None = None
         self._result: outcome.Outcome[Any] | None = None
         self.is_bare = True
-        """Until it is answered or accepted its guest waits in no scope, and is woken by `cut`."""
+        """Until it is answered or accepted its guest waits in no scope, and is woken by `cut`. With `is_accepting`: it
+        was posted."""
         self.serial = 0
         self.msgid: int | None = None
 
@@ -105,7 +106,7 @@ class Asked(Elsewhere):
         return response
 
     async def accepted(self) -> bytes | Elsewhere | None:
-        self._accepting = True
+        self.is_accepting = True
         answered: bytes | Elsewhere | None = await self._response()
         return answered
 
@@ -124,8 +125,8 @@ class Asked(Elsewhere):
 
     def pending(self) -> None:
         """The broker has it, and works on it: a guest that posted it goes on."""
-        if self._accepting:
-            self._accepting = self.is_bare = False
+        if self.is_accepting:
+            self.is_accepting = self.is_bare = False
             self.msgid = msgid_of(self._request)
             self.wake(outcome.Value(self))
 
@@ -202,12 +203,14 @@ class RemoteHost:
         return self.usage.host_calls - self._lent_calls - self._serial
 
     def ask(self, asked: Asked, request: bytes) -> None:
-        if self.deadline.passed:
-            raise over_deadline(self.limits)
+        """Sends it, also where the deadline has passed: what becomes of that is for the broker to say, which counts it
+        as it counts all others. The guest is over then."""
         asked.serial = self._serial = serial = self._serial + 1
         self._asked[serial] = asked
         head = frames.REQUEST_HEAD.pack(serial, self.usage.cpu_us + self.charged_us, self.refused)
         self._send(frames.REQUEST, self.number, head + request)
+        if self.deadline.passed:
+            raise self._cut_off(asked)
 
     def over(self, asked: Asked) -> None:
         self._asked.pop(asked.serial, None)
@@ -271,5 +274,11 @@ class RemoteHost:
         self.deadline.cut()
         for asked in tuple(self._asked.values()):
             if asked.is_bare:
-                self.over(asked)
-                asked.wake(outcome.Error(over_deadline(self.limits)))
+                asked.wake(outcome.Error(self._cut_off(asked)))
+
+    def _cut_off(self, asked: Asked) -> Over:
+        """What ends a guest that waits for it. One that was posted is left without an outcome, as those are that were
+        accepted before."""
+        self.over(asked)
+        self.usage.dropped += asked.is_accepting
+        return over_deadline(self.limits)

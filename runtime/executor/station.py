@@ -18,8 +18,9 @@ from runtime.executor import frames
 from runtime.executor.frames import Order, Ready, Violation
 from runtime.executor.outbox import Outbox
 from runtime.executor.worker_child import WorkerChild
-from runtime.executor.worker_link import READY_BYTES, WorkerLink
+from runtime.executor.worker_link import WorkerLink
 from runtime.jail import Level
+from runtime.limits import KIB
 from runtime.log import logger
 from runtime.reactor import Reactor
 from runtime.statistics import WorkerFigures
@@ -29,6 +30,8 @@ YOUNG_S: Final = 10.0
 """A worker that lived longer than this is replaced at once."""
 OVERDUE_BEATS: Final = 5
 """A call that is told to end has so many heartbeats to do it in."""
+READY_BYTES: Final = 4 * KIB
+"""No READY is longer."""
 STOP_S: Final = 1.0
 """How long a worker that is told to stop may take."""
 
@@ -168,7 +171,7 @@ class Station:
             nursery.start_soon(child.read_stderr)
             nursery.start_soon(until, partial(self._serve, child, link))
             nursery.start_soon(until, partial(self._watch, child, link))
-            nursery.start_soon(until, partial(self._stop, child, link))
+            nursery.start_soon(until, partial(self._stop, link))
         return deaths[0] if deaths else Death("stopped", marked=False)
 
     async def _serve(self, child: WorkerChild, link: WorkerLink) -> None:
@@ -257,7 +260,7 @@ class Station:
             return
         raise Death(f"not ready within {self._settings.start_s} s", marked=False)
 
-    async def _stop(self, child: WorkerChild, link: WorkerLink) -> None:
+    async def _stop(self, link: WorkerLink) -> None:
         await self._closing.wait()
         link.outbox.send(frames.STOP, 0)
         await trio.sleep(STOP_S)

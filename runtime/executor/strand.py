@@ -17,10 +17,8 @@ from typing import Any, Final
 
 import outcome
 
-from runtime.sandbox.host_side import IN_TASK, Loop
+from runtime.sandbox.loop import PASS_MOST, Loop
 
-PASS_MOST: Final = 32
-"""Of those that wait for the next pass, so many go on in one."""
 _IN_TASK: Final = object()
 _NEXT_PASS: Final = object()
 
@@ -36,7 +34,7 @@ class ByHand(Loop):
     async def enter(self) -> None:
         await _yielded(_IN_TASK)
 
-    async def next_pass(self) -> None:
+    async def next_pass(self, of: object, again: bool = False) -> None:
         await _yielded(_NEXT_PASS)
 
 
@@ -82,7 +80,7 @@ class Strand:
             if what is self:
                 return
             if what is _NEXT_PASS:
-                yield from IN_TASK.next_pass().__await__()
+                yield from self._strands.loop.next_pass(_NEXT_PASS).__await__()
             value = None if what is _NEXT_PASS or what is _IN_TASK else (yield what)
 
 
@@ -92,6 +90,7 @@ class Strands:
     def __init__(self, to_task: Callable[[Strand], None]) -> None:
         """`to_task`: a task is to take it on."""
         self._to_task = to_task
+        self.loop = Loop()
         self._line: deque[Strand] = deque()
 
     def __len__(self) -> int:

@@ -28,7 +28,6 @@ from runtime.limits import Limits
 from runtime.sandbox import binding, wasi
 from runtime.sandbox.checks import ModuleFacts
 from runtime.sandbox.fiber import Fiber, Over
-from runtime.sandbox.host_side import IN_TASK
 from runtime.sandbox.pool import ArtifactRefused, Module, Pool
 from runtime.sandbox.sandbox import QUANTUM_NS, Sandbox
 from runtime.sandbox.script import scripted
@@ -226,7 +225,7 @@ class Worker:
         fiber.number = host.number
         sandbox = Sandbox(
             fiber, module, host.limits, host, host.usage, self._ticker, self.turns.of(program), None,
-            (lambda: at_us) if seed else self._now_us, IN_TASK if module.posts else BY_HAND,
+            (lambda: at_us) if seed else self._now_us, self.strands.loop if module.posts else BY_HAND,
         )  # fmt: skip
         if seed:
             sandbox.random = wasi.seeded(seed)

@@ -56,6 +56,23 @@ class WorkerChild:
         self._stderr = process.stderr
         self._told, self._told_bytes = b"", 0
         self._pidfd = os.pidfd_open(process.pid)
+        self._files: dict[str, int] = {}
+        try:
+            self._open_files()
+        except OSError:
+            self._close_files()
+            raise
+
+    def _open_files(self) -> None:
+        """Before it is jailed: where /proc shows processes to their owner only (hidepid), one that nobody may trace is
+        not found any more afterwards, by its parent neither."""
+        for name in ("statm", "schedstat", "stat"):
+            self._files[name] = os.open(f"/proc/{self.pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+
+    def _close_files(self) -> None:
+        for descriptor in (self._pidfd, *self._files.values()):
+            os.close(descriptor)
+        self._files.clear()
 
     @classmethod
     def start(cls, order: Order) -> WorkerChild:
@@ -103,26 +120,27 @@ class WorkerChild:
 
     def resident_bytes(self) -> int:
         """Its memory in RAM; 0 when it is gone."""
-        return self._proc("statm", 1) * _PAGE
+        return self._number("statm", 1) * _PAGE
 
     def waited_s(self) -> float:
         """How long it has waited for a processor that others had, in all."""
-        return self._proc("schedstat", 1) / 1e9
+        return self._number("schedstat", 1) / 1e9
 
     @property
     def is_stopped(self) -> bool:
         """By a signal or a debugger; it does not run until somebody lets it."""
-        try:
-            stat = Path(f"/proc/{self.pid}/stat").read_bytes()
-        except OSError:
-            return False
-        return stat.rpartition(b") ")[2][:1] in (b"T", b"t")
+        return self._read("stat").rpartition(b") ")[2][:1] in (b"T", b"t")
 
-    def _proc(self, name: str, field: int) -> int:
+    def _number(self, name: str, field: int) -> int:
+        fields = self._read(name).split()
+        return int(fields[field]) if len(fields) > field else 0
+
+    def _read(self, name: str) -> bytes:
+        """b"" when it is gone."""
         try:
-            return int(Path(f"/proc/{self.pid}/{name}").read_bytes().split()[field])
-        except (OSError, ValueError, IndexError):
-            return 0
+            return os.pread(self._files[name], _PAGE, 0)
+        except (OSError, KeyError):
+            return b""
 
     # ---- its end -----------------------------------------------------------------------------------------------------
     def kill(self) -> None:
@@ -186,5 +204,5 @@ class WorkerChild:
         trio.lowlevel.notify_closing(self._stderr)
         self.link.close()
         self._stderr.close()
-        os.close(self._pidfd)
+        self._close_files()
         self._board.close()

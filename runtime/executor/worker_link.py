@@ -23,7 +23,7 @@ from runtime.executor.job import Outcome
 from runtime.executor.kept_book import KeptBook
 from runtime.executor.meter import Meter
 from runtime.executor.outbox import Outbox
-from runtime.limits import KIB, MIB, Limits
+from runtime.limits import MIB, Limits
 from runtime.log import logger
 from runtime.wire import MalformedMessage
 
@@ -31,11 +31,11 @@ BACKLOG_MOST: Final = 8 * MIB
 """Bytes a worker has not taken yet, beyond which it is given no call and nothing is read from it."""
 FRAMES_AT_ONCE: Final = 128
 """Frames of one worker that are answered before others of this process have their turn."""
-READY_BYTES: Final = 4 * KIB
 EASY_NS: Final = 60_000
 """A request that took this process longer to answer is on its guest's bill; a worker charges a part of that for each
 (sandbox.SUSPENDED_NS)."""
 _PACKED_MOST: Final = 1_024
+"""Limits of programs kept in the form of a frame; about 200 bytes each."""
 _NUMBER_MOST: Final = (1 << 32) - 1
 
 _log = logger("executor")
@@ -62,6 +62,7 @@ class WorkerLink:
         """Programs with calls in flight here, and how many."""
         self.kept = KeptBook(slots, self._tell_forget)
         self.beat_answered = 0
+        """Number of the last `beat` that came back."""
         self.gone = False
         self._nursery, self._now_us, self._new_id, self._ended = nursery, now_us, new_id, ended
         self._modules = HeldModules(bytes_most=loaded_bytes, nursery=nursery, start=self._send_start)
@@ -157,7 +158,7 @@ class WorkerLink:
     def abandon(self) -> None:
         """Its calls end without it, and whatever it still says of them is not heard: it is to be ended."""
         self.gone = True
-        for flight in tuple(self.flights.values()):
+        for flight in tuple(self.flights.values()):  # each was cut before: who cut it says how it ends
             self._end(flight, Outcome(ending=Ending.DEADLINE_EXCEEDED))
 
     def lose(self, why: str) -> None:
@@ -243,7 +244,7 @@ class WorkerLink:
         try:
             with flight.host.deadline.scope() as scope:
                 flight.scopes.add(scope)
-                if flight.over:
+                if flight.verdict is not None:  # it is over, or given up
                     scope.cancel()
                 try:
                     response = await answered

@@ -182,7 +182,7 @@ class WorkerExecutor:
         if link is None and group.is_queue_full:
             raise _busy(f"{len(group.waiting)} calls wait for a sandbox already")
         flight = Flight(job, host, usage, done)
-        host.deadline.on_cut = partial(self._expired, flight)
+        host.deadline.on_nearer = partial(self._deadlines.came_nearer, flight)
         self._deadlines.add(flight)
         if link is not None:
             link.put(flight)
@@ -329,7 +329,8 @@ class WorkerExecutor:
     def _left(
         self, group: Group, place: int, link: WorkerLink, why: str, suspects: tuple[str | None, list[str]] | None
     ) -> None:
-        group.links.pop(place, None)
+        if group.links.get(place) is link:  # one that was retired may have a successor there already
+            del group.links[place]
         if suspects is None:
             return
         for app_id in self._suspicion.died(trio.current_time(), *suspects):

@@ -26,7 +26,7 @@ class Machine(NamedTuple):
 
 MACHINES: Final = {"x86_64": Machine("x86_64", 0, 0xC000003E), "aarch64": Machine("aarch64", 1, 0xC00000B7)}
 
-_NUMBERS: Final[Mapping[str, tuple[int | None, int | None]]] = {  # x86-64, arm64; None: that machine has no such call
+_NUMBERS: Final[Mapping[str, tuple[int | None, int | None]]] = {  # x86-64, arm64; None: not there, or not needed there
     "read": (0, 63), "write": (1, 64), "close": (3, 57), "mmap": (9, 222), "mprotect": (10, 226), "munmap": (11, 215),
     "brk": (12, 214), "rt_sigaction": (13, 134), "rt_sigprocmask": (14, 135), "rt_sigreturn": (15, 139),
     "ioctl": (16, 29), "sched_yield": (24, 124), "mremap": (25, 216), "madvise": (28, 233), "getpid": (39, 172),
@@ -104,5 +104,5 @@ def machine() -> Machine | None:
 
 
 def number(name: str, where: Machine) -> int | None:
-    """None: that processor has no such call."""
+    """None: that processor has no such call, or nothing in a jail there makes it."""
     return _NUMBERS[name][where.column]

@@ -61,9 +61,6 @@ class Segments:
                 found.append((int(number), path))
         return sorted(found)
 
-    def bytes_kept(self) -> int:
-        return sum(_size(path) for _, path in self.files())
-
     # ---- writing -----------------------------------------------------------------------------------------------------
     def append(self, lines: bytes, now_us: int) -> None:
         """Whole lines, at most a block of them. Raises OSError, with nothing of them kept."""

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from time import thread_time_ns
 from typing import Any
 
+import trio
+
 _THREAD_USAGE = hasattr(resource, "RUSAGE_THREAD")  # not on macOS
 
 
@@ -36,11 +38,16 @@ def sleeps() -> int:
     return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw if _THREAD_USAGE else 0
 
 
+def leave_out_collections() -> None:
+    """From now on; called once trio runs. Before, Ctrl-C would now and then strike in what Python calls at a
+    collection, and of an exception there nobody hears: trio keeps it for later."""
+    if _on_collection not in gc.callbacks:
+        gc.callbacks.append(_on_collection)
+
+
+@trio.lowlevel.enable_ki_protection
 def _on_collection(phase: str, info: Mapping[str, Any]) -> None:
     if phase == "start":
         _collected.began = thread_time_ns()
     else:
         _collected.ns += thread_time_ns() - _collected.began
-
-
-gc.callbacks.append(_on_collection)

@@ -1,4 +1,4 @@
-"""What a sandbox asks of whoever runs it: answers to its requests, the call's deadline, and the event loop.
+"""What a sandbox asks of whoever runs it: answers to its requests, and the call's deadline.
 
 What lives here: protocols only. The broker's record of a call is the host side in process (broker.py), frames to it in
 a worker (executor/remote_host.py).
@@ -10,8 +10,6 @@ from abc import abstractmethod
 from collections.abc import Awaitable, Generator
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
-
-import trio
 
 from host_api.errors import ApiError
 
@@ -61,18 +59,3 @@ class HostSide(Protocol):
         ...
 
     def release(self, size: int) -> None: ...
-
-
-class Loop:
-    """The event loop, as a sandbox uses it: from a task. Where its coroutine is taken on by hand (executor/strand.py)
-    another one stands here."""
-
-    async def enter(self) -> None:
-        """To be awaited before a wait for anything but an answer from elsewhere."""
-
-    async def next_pass(self) -> None:
-        """Lets everybody else go on first."""
-        await trio.lowlevel.checkpoint()
-
-
-IN_TASK = Loop()

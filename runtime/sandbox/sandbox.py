@@ -29,8 +29,9 @@ from runtime.sandbox import abi, wasi
 from runtime.sandbox.binding import U32
 from runtime.sandbox.cpu_clock import billed_ns, sleeps
 from runtime.sandbox.fiber import Fiber, Over
-from runtime.sandbox.host_side import IN_TASK, HostSide, Loop
+from runtime.sandbox.host_side import HostSide
 from runtime.sandbox.hostcalls import HostCalls
+from runtime.sandbox.loop import Loop
 from runtime.sandbox.over_limits import over_cpu, over_deadline, over_fuel
 from runtime.sandbox.pool import IMPORT_NUMBERS, Module
 from runtime.sandbox.script import load
@@ -58,31 +59,23 @@ _WASI = {IMPORT_NUMBERS[abi.WASI, name]: (wasi.FUNCTIONS[name], wasi.LAYOUTS[nam
 
 
 class Sandbox:
-    """One message in one instance, fresh or kept. `handle` is called once; `close` always, and is right at any
-    point."""
+    """One message in one instance, fresh or kept. `handle` is called once; `close` always, at any point."""
 
     __slots__ = ("_began", "_calls", "_cpu_limit_ns", "_cpu_ns", "_fuel", "_loop", "_now_us", "_share", "_slice",
                  "_threads", "_ticker", "_turn", "fiber", "handling", "host", "limits", "loading", "module", "random",
                  "resumed_us", "usage")  # fmt: skip
 
     def __init__(
-        self,
-        fiber: Fiber,
-        module: Module,
-        limits: Limits,
-        host: HostSide,
-        usage: Usage,
-        ticker: Ticker,
-        share: Share,
-        threads: Turns | None,
-        now_us: Callable[[], int],
-        loop: Loop = IN_TASK,
-    ) -> None:
-        """`share`: of the trio thread, from `Turns.of`; closed with the sandbox. `threads`: turns of those that poll
-        guests that run long; None: this is the only thread."""
+        self, fiber: Fiber, module: Module, limits: Limits, host: HostSide, usage: Usage, ticker: Ticker, share: Share,
+        threads: Turns | None, now_us: Callable[[], int], loop: Loop,
+    ) -> None:  # fmt: skip
+        """`usage` is counted up as the call goes on. `share`: of the trio thread, from `Turns.of`; closed with the
+        sandbox. `threads`: turns of those that poll guests that run long; None: this is the only thread."""
         self.fiber, self.module, self.limits, self.host, self.usage = fiber, module, limits, host, usage
         self.handling = self.loading = False
+        """`hostel_handle` runs, which may ask for everything; its script is loaded, which may ask for nothing."""
         self.resumed_us = 0
+        """The guest's clock: µs since 1970, as of when it last went on."""
         self.random: Callable[[int], bytes] = os.urandom
         """What the guest draws from."""
         self._ticker, self._share, self._threads, self._now_us, self._loop = ticker, share, threads, now_us, loop
@@ -164,6 +157,7 @@ class Sandbox:
         self._share.close()
 
     async def allocate(self, length: int) -> int:
+        """Where in its memory the guest has room for so many bytes. Raises Over (`failed`): it has none."""
         self.fiber.begin(b"hostel_alloc", length)
         await self.run()
         if pointer := self.fiber.result & U32:
@@ -287,15 +281,15 @@ class Sandbox:
         raise over_deadline(self.limits)
 
     async def _next_pass(self) -> None:
-        """Where nobody else wants the place, those that the loop had no time for go on together in its next pass: one
-        turn for each would make a pass of each."""
-        share = self._share
+        """Where nobody else wants it, those that the loop had no time for go on together: a turn is a pass for each."""
+        share, again = self._share, False
         while not share.goes_on():
             if share.turns.is_wanted_beside(share):
                 await self._loop.enter()
                 await self._take_turn()
                 return
-            await self._loop.next_pass()
+            await self._loop.next_pass(share, again)
+            again = True
 
     def _give_turn(self) -> None:
         if self._turn is not None:
@@ -334,7 +328,7 @@ class Sandbox:
                 if done or fiber.asked or self._cpu_ns > self._cpu_limit_ns or time.monotonic() > until:
                     return done
 
-    # ---- imports but hostel_v1.call, which has its place in _run -----------------------------------------------------
+    # ---- imports but hostel_v1.call, which `_go_on` deals with itself ------------------------------------------------
     async def _import(self, number: int) -> None:
         if name := _HOSTEL.get(number):
             await self._calls.other(name)

@@ -15,6 +15,8 @@ from typing import Any, Final
 
 import trio
 
+from runtime.control.sockets import PATH_BYTES_MAX, SOCKET_NAME
+from runtime.daemon.control.listeners import ASIDE_BYTES
 from runtime.target import world
 from runtime.target.asking import Asking, Told
 from runtime.target.daemon import Order
@@ -25,8 +27,9 @@ from runtime.target.steps import Stage
 SHARED: Final = frozenset({"control", "store", "releases"})
 """What cases can have of a daemon that others were played on before."""
 _ORDINARY: Final[dict[str, Any]] = {"settings": {}}
-_PARENT_BYTES_MOST: Final = 56
-"""Of the folder that the daemons' folders are made in: the path of a Unix socket has at most 107 bytes."""
+_LONGEST_BELOW: Final = f"/hostel-________/tmp________/state/{SOCKET_NAME}"
+_PARENT_BYTES_MOST: Final = PATH_BYTES_MAX - ASIDE_BYTES - len(_LONGEST_BELOW)
+"""Of the folder that the daemons' folders are made in."""
 
 
 def play_lines_through_daemons(lines: Iterable[bytes], write: Callable[[str], object]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import socket
 import sys
 import threading
 import time
@@ -53,15 +54,29 @@ def main() -> int:
         return 0
     if asked.socket is not None:  # one case after the other: they share the daemon
         asked.target, asked.jobs = shlex.join((sys.executable, str(HERE / "socket_target.py"), str(asked.socket))), 1
-    if not chosen:
+    fruitless = [start for start in asked.ids if not any(one.id.startswith(start) for one in chosen)]
+    if fruitless or not chosen:
         level = f" of level {asked.level}" if asked.level else ""
-        starts = " or ".join(asked.ids) or "anything"
+        starts = " or ".join(fruitless) or "anything"
         print(f"conformance: no case{level} has an id that begins with {starts}: --list shows them", file=sys.stderr)
         return 2
     if not asked.target:
         print("conformance: say which host: --target COMMAND or --socket PATH", file=sys.stderr)
         return 2
+    if asked.socket is not None and (why := _silent(asked.socket)):
+        print(f"conformance: no host answers at {asked.socket}: {why}", file=sys.stderr)
+        return 2
     return _run(asked, known, chosen, [one.id for one in every])
+
+
+def _silent(path: Path) -> str:
+    """Why nobody listens there; nothing where somebody does."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError as error:
+            return error.strerror or str(error)
+    return ""
 
 
 def _is_asked(one: case.Case, asked: argparse.Namespace) -> bool:

@@ -158,3 +158,19 @@ def test_what_is_to_be_kept_and_is_not_there_is_a_failure() -> None:
     expanded = expand(one, HERE / "guests")
     outcomes = [judge(one, expanded, {"steps": [{"result": result}]}, 0.0).outcome for result in ({"now": 1}, {})]
     assert outcomes == [Outcome.PASSED, Outcome.FAILED]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--list", "4.4"], ""),
+        (
+            ["--target", "true", "4.4", "4.4/no-such"],
+            "no case has an id that begins with 4.4/no-such: --list shows them",
+        ),
+        (["--socket", "none.sock", "4.4"], "no host answers at none.sock: No such file or directory"),
+    ],
+)
+def test_what_would_be_played_for_nothing_is_told_before(words: list[str], said: str, tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, HERE, *words], capture_output=True, text=True, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == ((2, f"conformance: {said}\n") if said else (0, ""))

@@ -45,13 +45,15 @@ class Run:
         return {one["id"]: one["outcome"] for one in self.told.get("cases", ())}
 
 
-def conformance(home: Path, *words: str) -> Run:
+def conformance(home: Path, *words: str, temporary: Path | None = None) -> Run:
+    """`temporary`: where temporary files go; None: `home`."""
     files = {name: home / f"result.{name}" for name in ("json", "junit", "html")}
     for file in files.values():
         file.unlink(missing_ok=True)
     done = subprocess.run(
         [*command(), "conformance", *words, *(f"--{name}={file}" for name, file in files.items())],
-        cwd=home, env=environment(home), capture_output=True, text=True, timeout=SUITE_S, check=False,
+        cwd=home, env=environment(home) | {"TMPDIR": str(temporary or home)}, capture_output=True, text=True,
+        timeout=SUITE_S, check=False,
     )  # fmt: skip
     told = json.loads(files["json"].read_bytes()) if files["json"].exists() else {}
     return Run(done.returncode, done.stdout, done.stderr, told, files)

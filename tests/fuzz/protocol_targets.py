@@ -7,6 +7,7 @@ import random
 import socket
 import struct
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -19,7 +20,7 @@ from runtime.control.frames import FrameReader, Violation
 from runtime.control.method import Role
 from runtime.control.methods import BY_NAME, METHODS
 from runtime.control.tls import PlainChannel
-from runtime.daemon.control.connection import BUNDLE_BYTES, STRANGER_BYTES, Connection
+from runtime.daemon.control.connection import BUNDLE_BYTES, STRANGER_BYTES, Connection, Unread
 from runtime.daemon.control.server import _params
 from runtime.daemon.control.settings import ControlSettings
 from runtime.errors import Ending, HostelError, ModuleError, UsageError
@@ -52,7 +53,10 @@ def run_server(data: bytes) -> None:
     connection, owed = Connection(SETTINGS, ROLES[data[0] % 4]), list[int]()
     try:
         for piece in _pieces(data[2:], 1 + data[1] * 16):
-            for request in filter(None, connection.receive(piece)):
+            for received in connection.receive(piece):
+                request = connection.taken(received.read()) if isinstance(received, Unread) else received
+                if request is None:
+                    continue
                 owed.append(request.msgid)
                 _taken(connection, request)
                 if len(owed) % 3 == 0:
@@ -68,7 +72,12 @@ def run_server(data: bytes) -> None:
 
 def _is_awaited(connection: Connection) -> None:
     """What is held is the beginning of a frame that may come, and not all of it."""
-    held = bytes(connection._reader._held or b"")
+    reader = connection._reader
+    if reader._missing:  # of a large message, whose head is not among what is held
+        assert frames.LARGE_BYTES < reader._needs - frames.HEAD_BYTES <= connection.frame_bytes
+        assert frames.HEAD_BYTES <= reader.held < reader._needs
+        return
+    held = bytes(reader._held or b"")
     if len(held) >= frames.HEAD_BYTES:
         length = int.from_bytes(held[: frames.HEAD_BYTES], "big")
         assert 1 <= length <= connection.frame_bytes, f"a frame of {length} bytes is waited for"
@@ -99,6 +108,7 @@ def server_seeds() -> Iterator[bytes]:
     for role, most in ((0, STRANGER_BYTES), (1, SETTINGS.frame_bytes), (3, BUNDLE_BYTES)):
         for length in (0, most, most + 1):
             yield bytes((role, 255)) + length.to_bytes(4, "big") + b"x"
+    yield b"\x03\x01" + BUNDLE_BYTES.to_bytes(4, "big") + bytes(64)
     yield b"\x01\x00" + b"".join(frames.frame(wire.request(n, "ping", {})) for n in range(9))
 
 
@@ -123,8 +133,8 @@ def _example(kind: Any) -> Any:
     return {}
 
 
-def _message_of(data: bytes, draw: random.Random, skip: int) -> bytes:
-    """A change inside of one message, whose length fits again."""
+def _message_of(data: bytes, draw: random.Random, *, skip: int) -> bytes:
+    """A change inside of one message, whose length fits again. `skip`: bytes before the first."""
     messages, at = [], skip
     while at + _HEAD.size <= len(data):
         (length,) = _HEAD.unpack_from(data, at)
@@ -136,10 +146,6 @@ def _message_of(data: bytes, draw: random.Random, skip: int) -> bytes:
         if draw.random() < 0.3:
             messages.insert(draw.randint(0, len(messages)), draw.choice(messages))
     return data[:skip] + b"".join(map(frames.frame, messages))
-
-
-def _after_two(data: bytes, draw: random.Random) -> bytes:
-    return _message_of(data, draw, 2)
 
 
 # ---- the client's side -----------------------------------------------------------------------------------------------
@@ -180,10 +186,6 @@ def client_seeds() -> Iterator[bytes]:
     for number, method in enumerate(METHODS):
         told = {field.encode_name: _example(field.type) for field in msgspec.structs.fields(method.result)}
         yield b"\0" + frames.item(number, told) + frames.frame(wire.response(number, told))
-
-
-def _after_one(data: bytes, draw: random.Random) -> bytes:
-    return _message_of(data, draw, 1)
 
 
 # ---- workers and compile children ------------------------------------------------------------------------------------
@@ -257,9 +259,9 @@ def _told(data: bytes, draw: random.Random) -> bytes:
 
 PROTOCOLS: Final = (
     Target(name="control-server", about="what clients send to the daemon", opened=simply(run_server),
-           seeds=server_seeds, changes=(_after_two,)),
+           seeds=server_seeds, changes=(partial(_message_of, skip=2),)),
     Target(name="control-client", about="what a daemon sends to a client", opened=simply(run_client),
-           seeds=client_seeds, changes=(_after_one,)),
+           seeds=client_seeds, changes=(partial(_message_of, skip=1),)),
     Target(name="worker", about="frames of a worker", opened=simply(run_worker), seeds=worker_seeds),
     Target(name="compiled", about="the answer of a compile child", opened=simply(run_compiled), seeds=compiled_seeds,
            changes=(_told,)),

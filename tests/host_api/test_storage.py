@@ -26,6 +26,7 @@ from runtime.limits import Limits
 from runtime.session import CallSession
 from runtime.testing import VirtualClock, make_session
 from runtime.wire import CanonicalCodec
+from tests.host_api.refusal import refusal
 
 T = TypeVar("T")
 CODEC = CanonicalCodec()
@@ -59,12 +60,6 @@ def used(storage: StorageService, session: CallSession, **more: Any) -> tuple[in
     return found.bytes, found.keys
 
 
-async def refused(awaitable: Any) -> ApiError:
-    with pytest.raises(ApiError) as error:
-        await awaitable
-    return error.value
-
-
 # ---- values and versions ---------------------------------------------------------------------------------------------
 async def test_what_was_put_is_got(storage: StorageService) -> None:
     session = make_session()
@@ -85,7 +80,7 @@ async def test_a_version_is_never_used_twice(storage: StorageService) -> None:
     await storage.delete(session, DeleteParams(key="cart"))
     again = await put(storage, session, "cart")
     assert again > first
-    error = await refused(storage.put(session, PutParams(key="cart", value=2, if_version=first)))
+    error = await refusal(storage.put(session, PutParams(key="cart", value=2, if_version=first)))
     assert (error.code, error.details) == (ErrorCode.VERSION_CONFLICT, {"version": again})
 
 
@@ -111,7 +106,7 @@ async def test_compare_and_set(
         expected = ("new", 2 if there else 1) if method == "put" else (None, 0)
         assert get(storage, session, "cart") == expected
     else:
-        assert (await refused(doing)).code is ErrorCode.VERSION_CONFLICT
+        assert (await refusal(doing)).code is ErrorCode.VERSION_CONFLICT
         assert (get(storage, session, "cart"), used(storage, session)) == before
 
 
@@ -157,8 +152,8 @@ async def test_no_user_no_user_scope(storage: StorageService) -> None:
         with pytest.raises(ApiError) as error:
             ask()
         assert (error.value.code, error.value.details["path"]) == (ErrorCode.INVALID_PARAMS, "$.scope")
-    assert (await refused(storage.put(nobody, PutParams(key="k", value=1)))).code is ErrorCode.INVALID_PARAMS
-    assert (await refused(storage.delete(nobody, DeleteParams(key="k")))).code is ErrorCode.INVALID_PARAMS
+    assert (await refusal(storage.put(nobody, PutParams(key="k", value=1)))).code is ErrorCode.INVALID_PARAMS
+    assert (await refusal(storage.delete(nobody, DeleteParams(key="k")))).code is ErrorCode.INVALID_PARAMS
     await put(storage, nobody, "k", scope="program")
     assert get(storage, nobody, "k", scope="program") == (1, 1)
 
@@ -169,7 +164,7 @@ def limited(**limits: int) -> CallSession:
 
 
 async def quota(awaitable: Any, limit: str, value: int, used: int) -> None:
-    error = await refused(awaitable)
+    error = await refusal(awaitable)
     assert error.code is ErrorCode.QUOTA_EXCEEDED
     assert (error.details["limit"], error.details["value"], error.details["used"]) == (limit, value, used)
     assert limit in error.message
@@ -245,8 +240,8 @@ async def test_what_is_no_key(storage: StorageService, key: str) -> None:
     with pytest.raises(ApiError) as error:
         storage.get(session, GetParams(key=key))
     assert (error.value.code, error.value.details["path"]) == (ErrorCode.INVALID_PARAMS, "$.key")
-    assert (await refused(storage.put(session, PutParams(key=key, value=1)))).code is ErrorCode.INVALID_PARAMS
-    assert (await refused(storage.delete(session, DeleteParams(key=key)))).code is ErrorCode.INVALID_PARAMS
+    assert (await refusal(storage.put(session, PutParams(key=key, value=1)))).code is ErrorCode.INVALID_PARAMS
+    assert (await refusal(storage.delete(session, DeleteParams(key=key)))).code is ErrorCode.INVALID_PARAMS
     for params in (ListParams(prefix=key), ListParams(after=key)):
         with pytest.raises(ApiError):
             storage.list(session, params)
@@ -260,16 +255,16 @@ async def test_a_grants_prefixes_hold_for_every_method(storage: StorageService) 
     assert get(storage, session, "cart/1") == (1, 2)
     assert [found.key for found in storage.list(session, ListParams(prefix="cart/")).keys] == ["cart/1"]
     refusals = [
-        await refused(storage.put(session, PutParams(key="private", value=1))),
-        await refused(storage.delete(session, DeleteParams(key="cart"))),
+        await refusal(storage.put(session, PutParams(key="private", value=1))),
+        await refusal(storage.delete(session, DeleteParams(key="cart"))),
     ]
     for ask in (lambda: storage.get(session, GetParams(key="private")), lambda: storage.list(session, ListParams())):
         with pytest.raises(ApiError) as error:
             ask()
         refusals.append(error.value)
-    for refusal in refusals:
-        assert refusal.code is ErrorCode.GRANT_CONSTRAINT
-        assert refusal.details == {"constraint": "keys", "value": ["cart/", "seen"]}
+    for refused in refusals:
+        assert refused.code is ErrorCode.GRANT_CONSTRAINT
+        assert refused.details == {"constraint": "keys", "value": ["cart/", "seen"]}
 
 
 async def test_a_cached_value_is_behind_the_prefixes_too(storage: StorageService) -> None:
@@ -332,7 +327,7 @@ def test_it_behaves_like_a_dictionary_with_a_quota(taken: list[tuple[str, str, i
                     after = {**model, key: value}
                     # one byte of key, two of header
                     if sum(len(v) + 3 for v in after.values()) > 20 or len(after) > 2:
-                        assert (await refused(storage.put(session, PutParams(key=key, value=value)))).code.number == 152
+                        assert (await refusal(storage.put(session, PutParams(key=key, value=value)))).code.number == 152
                     else:
                         await put(storage, session, key, value)
                         model = after
@@ -425,7 +420,7 @@ async def test_after_an_unknown_outcome_nothing_is_cached(store: Store) -> None:
     await put(storage, session, "k", "old")
     get(storage, session, "k")
     watched.lose_outcome = True
-    assert (await refused(storage.put(session, PutParams(key="k", value="new")))).code is ErrorCode.UNKNOWN_OUTCOME
+    assert (await refusal(storage.put(session, PutParams(key="k", value="new")))).code is ErrorCode.UNKNOWN_OUTCOME
     watched.lose_outcome = False
     assert get(storage, session, "k")[0] == "old"
     # The lost write is carried out now, behind everybody's back.

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from host_api.services import Outside
-from runtime import App, CallEnded, Ending, Host, HostSettings, Reply, ScriptedCashier
+from runtime import App, CallEnded, CompileLimits, Ending, Host, HostSettings, Reply, ScriptedCashier
 from runtime.executor.in_process import InProcessExecutor
 from runtime.receipt import Receipt
 from runtime.testing import LogLines
@@ -78,15 +78,9 @@ class Site:
             assert program.admission.live_memory_bytes == 0
 
 
+PATIENT = CompileLimits().changed({"wall_ms": 600_000, "cpu_s": 300})
+"""What compiling the guests may take where that is not what a test is about: the machine may be full."""
 Opened = Callable[..., AbstractAsyncContextManager[Site]]
-
-
-@pytest.fixture(scope="session")
-def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Kept for the whole run: the same module is compiled once."""
-    folder = tmp_path_factory.mktemp("artifacts")
-    folder.chmod(0o700)
-    return folder
 
 
 @pytest.fixture
@@ -101,7 +95,8 @@ def opened(artifacts: Path) -> Opened:
         log, cashier = LogLines(), cashier or ScriptedCashier(lambda _: True)
         slots = settings.get("slots", 64)
         chosen: Mapping[str, Any] = {
-            "slots": slots, "allow_unsigned": True, "cache_dir": artifacts, "workers": in_workers(slots), **settings,
+            "slots": slots, "allow_unsigned": True, "cache_dir": artifacts, "workers": in_workers(slots),
+            "compile_limits": PATIENT, **settings,
         }  # fmt: skip
         async with Host.open(
             state, settings=HostSettings(**chosen), cashier=cashier, log_sink=log_sink or log, clock=clock,

@@ -16,6 +16,8 @@ import signal
 import socket
 import struct
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import trio
@@ -23,6 +25,7 @@ import trio
 from runtime import jail
 from runtime.limits import ModuleCaps
 from runtime.sandbox.checks import check_module
+from runtime.sandbox.fiber import Fiber
 from runtime.sandbox.pool import Module, Pool
 from runtime.sandbox.ticker import Ticker, open_ticker
 from tests.hostile.escapes import ATTEMPTS, Held, Target
@@ -79,8 +82,9 @@ async def worker(mode: str, descriptor: int, target: Target) -> None:
         link.send(outcome_of((await link.receive()).decode(), held))
 
 
-def guest(pool: Pool, ticker: Ticker, module: Module) -> int:
-    """A call with one host call, through a fiber."""
+@contextmanager
+def opened(pool: Pool, ticker: Ticker, module: Module) -> Iterator[Fiber]:
+    """A fiber whose sandbox is begun, while the ticker ticks for it."""
     fiber = pool.take_place()
     ticker.enter()
     try:
@@ -88,34 +92,30 @@ def guest(pool: Pool, ticker: Ticker, module: Module) -> int:
         while not fiber.poll():
             pass
         fiber.finish()
+        yield fiber
+    finally:
+        ticker.leave()
+        ticker.rest()
+        fiber.close()
+        pool.give_place(fiber)
+
+
+def guest(pool: Pool, ticker: Ticker, module: Module) -> int:
+    """A call with one host call, through a fiber."""
+    with opened(pool, ticker, module) as fiber:
         fiber.begin(b"hostel_handle", 0, 0)
         while not fiber.poll():
             if fiber.asked:
                 fiber.answer(ANSWER)
         fiber.finish()
         return fiber.result
-    finally:
-        ticker.leave()
-        fiber.close()
-        pool.give_place(fiber)
 
 
 def spinner(pool: Pool, ticker: Ticker, module: Module) -> bool:
     """Whether the tick takes a turn away from a guest in an endless loop. If not, this never returns."""
-    fiber = pool.take_place()
-    ticker.enter()
-    try:
-        fiber.open(module.engine_at, module.pre_at, 1 << 24, 100)
-        while not fiber.poll():
-            pass
-        fiber.finish()
+    with opened(pool, ticker, module) as fiber:
         fiber.begin(b"hostel_alloc", 1)
         return not fiber.poll()
-    finally:
-        ticker.leave()
-        ticker.rest()
-        fiber.close()
-        pool.give_place(fiber)
 
 
 # ---- the table ------------------------------------------------------------------------------------------------------

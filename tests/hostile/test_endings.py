@@ -157,18 +157,18 @@ def late(where: str) -> Script | bytes:
 
 @pytest.mark.parametrize("where", ["spinning", "in a host call", "in wait", "in poll_oneoff", "in the start function"])
 async def test_deadline_exceeded(site: Site, where: str) -> None:
-    """Real milliseconds: where a guest spins there is a thread, so no virtual clock. One that is to end while it asks
-    gets more of them until it was heard: on a full machine a guest may be late before its first instruction."""
-    wall_ms, heard = 15, (where in ("in a host call", "in wait"), where == "in wait")
-    while True:
-        ending, error, receipt = await site.end(late(where), wall_ms=wall_ms, cpu_us=10_000_000)
+    """Real milliseconds: where a guest spins there is a thread, so no virtual clock. The first call is not looked at
+    for what it asked: in a worker the module is loaded within its time, which on a full machine may be all of it."""
+    guest = late(where)
+    script, module_of_its_own = (guest, None) if isinstance(guest, Script) else (Script(), guest)
+    app = await site.install(module_of_its_own, wall_ms=15, cpu_us=10_000_000)
+    asked, left = int(where in ("in a host call", "in wait")), int(where == "in wait")
+    for is_warm in (False, True):
+        ending, error, receipt = await site.end(script, app)
         assert ending is Ending.DEADLINE_EXCEEDED
-        assert error.details == {"limit": "wall_ms", "value": wall_ms, "unit": "ms"}
-        assert receipt.usage.wall_us >= 1_000 * wall_ms
-        if (receipt.usage.host_calls, receipt.usage.dropped) == heard:
-            return
-        wall_ms *= 2
-        assert wall_ms < 16_000, receipt
+        assert error.details == {"limit": "wall_ms", "value": 15, "unit": "ms"}
+        assert receipt.usage.wall_us >= 15_000
+        assert not is_warm or (receipt.usage.host_calls, receipt.usage.dropped) == (asked, left)
 
 
 async def test_deadline_exceeded_while_all_slots_are_taken(opened: Opened) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import trio
+import trio.testing
 
 from runtime import Ending
 from tests.host_api.http.conftest import Visit, ok, redirect
@@ -81,10 +84,32 @@ async def test_the_deadline_of_a_call_ends_its_fetch(opened: Opened) -> None:
         await server.closed.wait()
 
 
-async def test_a_fetch_that_takes_too_long_is_an_answer(opened: Opened) -> None:
+async def test_a_fetch_that_takes_too_long_is_an_answer(opened: Opened, mock_clock: trio.testing.MockClock) -> None:
+    """At `timeout_ms`, and not a millisecond before."""
     async with outside(opened) as out:
-        _, app, url = await out.place(hanging)
-        error = (await out.fetch(app, url, timeout_ms=50))[2]
+        arrived = trio.Event()
+
+        async def answer(visit: Visit) -> None:
+            arrived.set()
+            await visit.gone()
+
+        _, app, url = await out.place(answer)
+        told: list[list[Any]] = []
+
+        async def call() -> None:
+            told.append(await out.fetch(app, url, timeout_ms=5_000))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(call)
+            await arrived.wait()
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            mock_clock.jump(4.999)
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            assert (told, out.service.under_way) == ([], 1)
+            mock_clock.jump(0.001)
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            assert out.service.under_way == 0
+        error = told[0][2]
         assert (error["code"], error["retryable"], error["details"]["phase"]) == ("fetch_failed", True, "receive")
 
 

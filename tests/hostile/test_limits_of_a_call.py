@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
-from runtime import CallEnded, Ending, MessageTooLarge, ModuleError, wire
+from runtime import CallEnded, Ending, MessageTooLarge, ModuleError, Reply, wire
 from runtime.limits import MIB, WASM_PAGE
 from runtime.sandbox.sandbox import SUSPENDED_NS
 from tests.hostile.conftest import Opened, Site
@@ -103,17 +104,69 @@ async def test_limit_wall_ms(site: Site) -> None:
     assert receipt.usage.wall_us >= 20_000
 
 
-async def test_limit_prompt_wait_ms(site: Site) -> None:
+async def test_limit_prompt_wait_ms(site: Site, mock_clock: trio.testing.MockClock) -> None:
     """The wait for a person ends there, whatever the guest asks for; the wall deadline stands still meanwhile."""
     create = {"key": "k", "out_trade_no": "1", "amount": {"amount": 5, "currency": "CNY"}, "subject": "Tea"}
-    app = await site.install(prompt_wait_ms=60, wall_ms=40)
+    app = await site.install(prompt_wait_ms=60_000, wall_ms=10_000, cpu_us=10_000_000)
     site.cashier.hold()
     order = (await site.ask(wire.request(1, "payment.create", create), app))[3]["order_id"]
     ask = wire.request(2, "payment.request", {"order_id": order, "wait_ms": 600_000})
-    told, reply = await site.reply(Script().ask(ask), app)
+    done: list[tuple[list[Any], Reply]] = []
+
+    async def guest() -> None:
+        """What is left of its 10 s is looked at while it computes."""
+        done.append(await site.reply(Script().ask(ask).step("spin", 10_000_000), app))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(guest)
+        while not site.host.prompts.pending():
+            await trio.lowlevel.checkpoint()
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        mock_clock.jump(59.999)
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        assert not done
+        mock_clock.jump(0.001)
+        for _ in range(2_000):  # each a real 10 ms at the least: the clock stands still, and so would a timeout
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            if done:
+                break
+        nursery.cancel_scope.cancel()
+    ((told, reply),) = done
     assert wire.decode(told[1], 4096)[3]["status"] == "confirming"
-    assert 60_000 <= reply.receipt.usage.asked_us <= reply.receipt.usage.wall_us
+    assert reply.receipt.usage.asked_us == 60_000_000
     site.cashier.release()
+
+
+async def test_the_wall_deadline_goes_on_when_the_person_has_answered(
+    site: Site, mock_clock: trio.testing.MockClock
+) -> None:
+    """It is not as far away any more as it was while they could have taken longer."""
+    create = {"key": "k", "out_trade_no": "1", "amount": {"amount": 5, "currency": "CNY"}, "subject": "Tea"}
+    app = await site.install(prompt_wait_ms=600_000, wall_ms=10_000)
+    order = (await site.ask(wire.request(1, "payment.create", create), app))[3]["order_id"]
+    ask = wire.request(2, "payment.request", {"order_id": order, "wait_ms": 600_000})
+    endings: list[Ending] = []
+
+    async def guest() -> None:
+        endings.append((await site.end(Script().ask(ask).call(sleep(60_000)), app))[0])
+
+    site.cashier.hold()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(guest)
+        while not site.host.prompts.pending():
+            await trio.lowlevel.checkpoint()
+        await trio.testing.wait_all_tasks_blocked(0.05)  # until it stands still
+        mock_clock.jump(11)
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        assert endings == []
+        site.cashier.release()
+        for _ in range(1_000):  # each a real 10 ms at the least, and ten times that of the clock
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            if endings:
+                break
+            mock_clock.jump(0.1)
+        nursery.cancel_scope.cancel()
+    assert endings == [Ending.DEADLINE_EXCEEDED]
 
 
 async def test_limit_memory_bytes(site: Site) -> None:

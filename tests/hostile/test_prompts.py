@@ -51,6 +51,13 @@ class Shop:
     async def say(self, prompt: Prompt, approved: bool = True) -> Answer:
         return await self.desk.answer(prompt.id, prompt.token, prompt.digest, approved)
 
+    async def waiting(self) -> tuple[str, Prompt]:
+        """An order of alice's that she has the money for and has not answered yet, and its prompt."""
+        await self.fund()
+        order = await self.order()
+        await self.ask("payment.request", order_id=order, wait_ms=0)
+        return order, await self.prompt(order)
+
     async def fund(self, amount: int = 1_250) -> None:
         await self.site.host.deposit("alice", Money(amount=amount, currency="CNY"))
 
@@ -105,10 +112,7 @@ async def test_a_front_end_answers_and_the_waiting_guest_hears_it(shop: Shop) ->
 
 @pytest.mark.parametrize("late_us", [-1, 0])
 async def test_two_minutes_to_the_microsecond(shop: Shop, late_us: int) -> None:
-    await shop.fund()
-    order = await shop.order()
-    await shop.ask("payment.request", order_id=order, wait_ms=0)
-    prompt = await shop.prompt(order)
+    order, prompt = await shop.waiting()
     shop.clock.advance(us=120_000_000 + late_us)
     assert await shop.status(order) == ("pending" if late_us == 0 else "confirming", None)
     assert await shop.say(prompt) is (Answer.TIMED_OUT if late_us == 0 else Answer.APPROVED)
@@ -152,10 +156,7 @@ async def test_one_prompt_at_a_time_and_only_while_the_user_looks(shop: Shop) ->
 async def test_a_prompt_survives_its_host(shop_of: Any, tmp_path: Path) -> None:
     clock = VirtualClock()
     async with shop_of(tmp_path / "state", clock) as shop:
-        await shop.fund()
-        order = await shop.order()
-        await shop.ask("payment.request", order_id=order, wait_ms=0)
-        token = await shop.prompt(order)
+        order, token = await shop.waiting()
     clock.advance(s=1)
     async with shop_of(tmp_path / "state", clock) as shop:
         assert await shop.status(order) == ("confirming", None)
@@ -168,10 +169,7 @@ async def test_a_grant_narrowed_by_the_next_host_holds_for_the_prompt_that_is_op
 ) -> None:
     clock = VirtualClock()
     async with shop_of(tmp_path / "state", clock) as shop:
-        await shop.fund()
-        order = await shop.order()
-        await shop.ask("payment.request", order_id=order, wait_ms=0)
-        token = await shop.prompt(order)
+        order, token = await shop.waiting()
     clock.advance(s=1)
     async with shop_of(tmp_path / "state", clock, grant={"payment": {"amount_max": 1_249}, "storage": {}}) as shop:
         assert await shop.say(token) is Answer.APPROVED
@@ -180,10 +178,7 @@ async def test_a_grant_narrowed_by_the_next_host_holds_for_the_prompt_that_is_op
 
 @pytest.mark.parametrize(("how", "reason"), [("revoke", "revoked"), ("uninstall", "uninstalled")])
 async def test_a_program_that_loses_its_grant_loses_its_prompts(shop: Shop, how: str, reason: str) -> None:
-    await shop.fund()
-    order = await shop.order()
-    await shop.ask("payment.request", order_id=order, wait_ms=0)
-    prompt = await shop.prompt(order)
+    _, prompt = await shop.waiting()
     shop.clock.advance(s=1)
     host = shop.site.host
     await (host.revoke(shop.app, "payment") if how == "revoke" else host.uninstall(shop.app))

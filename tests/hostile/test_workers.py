@@ -25,7 +25,7 @@ from runtime.statistics import WorkerFigures
 from runtime.testing import SeededIds, VirtualClock, make_session
 from runtime.worker_settings import WorkerSettings
 from tests.hostile.conftest import Opened, Site
-from tests.hostile.guests import Script
+from tests.hostile.guests import OK, Script, module
 from tests.runtime.executor.links import MODULE
 
 SPIN = Script().step("spin", 0).step("again", 0)
@@ -48,6 +48,13 @@ def executor(site: Site) -> WorkerExecutor:
 
 def workers(site: Site) -> list[WorkerFigures]:
     return [each for each in executor(site).status().workers if each.state == "ready"]
+
+
+def on_the_cpu(site: Site) -> str | None:
+    """The program whose call its worker has marked as running."""
+    (station,) = executor(site)._stations.values()
+    child, link = station._child, station.link
+    return None if child is None or link is None else link.suspects(child.marked)[0]
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -139,7 +146,7 @@ async def test_a_program_under_which_workers_crash_is_named_and_its_neighbour_is
         bad, good = await site.install(**LONG_CPU), await site.install()
         for _ in range(2):
             async with under_way(site, good, SLEEP) as beside, under_way(site, bad, SPIN):
-                await trio.sleep(0.02)
+                await until(lambda: on_the_cpu(site) == bad.app_id)
                 os.kill(workers(site)[0].pid, signal.SIGABRT)
             assert beside[0].ending is Ending.WORKER_LOST
             await until(lambda: workers(site))
@@ -154,7 +161,7 @@ async def test_a_worker_that_breaks_out_is_not_believed_whose_call_was_running(o
         framed, beside = await site.install(**LONG_CPU), await site.install()
         for deaths in (1, 2, 3, 4):
             async with under_way(site, beside, SLEEP) as waits, under_way(site, framed, SPIN):
-                await trio.sleep(0.02)
+                await until(lambda: on_the_cpu(site) == framed.app_id)
                 os.kill(workers(site)[0].pid, signal.SIGSYS)
             assert "SIGSYS" in waits[0].message
             await until(lambda: workers(site))
@@ -167,7 +174,7 @@ async def test_a_worker_that_somebody_stops_is_nobodys_doing(opened: Opened) -> 
         executor(site)._on_quarantine = lambda app_id, reason: named.append(app_id)
         app = await site.install(**LONG_CPU)
         async with under_way(site, app, SPIN) as ended:
-            await trio.sleep(0.02)
+            await until(lambda: on_the_cpu(site) == app.app_id)
             os.kill(workers(site)[0].pid, signal.SIGSTOP)
         assert "somebody stopped it" in ended[0].message
         assert await works(site, app)
@@ -190,6 +197,40 @@ async def test_a_host_that_closes_does_not_wait_for_a_worker_that_hangs(
         ] * 3
         await until(lambda: not workers(site))
         assert named == []
+
+
+# ---- calls that are late ---------------------------------------------------------------------------------------------
+_REQUEST = wire.request(1, "session.sleep", {"ms": 60_000})
+_ESCAPED = "".join(f"\\{byte:02x}" for byte in _REQUEST)
+_ASKING = module(
+    f"(drop (call $call (i32.const 2048) (i32.const {len(_REQUEST)}) (i32.const 4096) (i32.const 4096))) {OK}",
+    imports=("call",), more=f'(data (i32.const 2048) "{_ESCAPED}")',
+)  # fmt: skip
+LATE: dict[str, tuple[bytes | None, Script, int]] = {
+    "a call": (None, SLEEP, 0),
+    "a post": (None, Script().post(_REQUEST).wait(), 1),
+    "a call of a guest that cannot post": (_ASKING, Script(), 0),
+}
+"""Module, what it does, and how many of its requests are left without an outcome."""
+
+
+@pytest.mark.parametrize("what", LATE)
+async def test_what_a_guest_asks_when_its_time_is_over_is_on_its_receipt(opened: Opened, what: str) -> None:
+    """As in process. The worker meets the call and the end of its time together: it was stopped meanwhile."""
+    guest, script, left = LATE[what]
+    async with opened(workers=patient(heartbeat_s=60.0)) as site:
+        app = await site.install(guest, wall_ms=50)
+        await site.end(script, app)  # its module is there, and its slot warm
+        pid, (link,) = workers(site)[0].pid, executor(site)._groups["unreviewed"].links.values()
+        os.kill(pid, signal.SIGSTOP)
+        async with under_way(site, app, script) as ended:
+            await until(lambda: link.oldest_cut() is not None)
+            os.kill(pid, signal.SIGCONT)
+        receipt = ended[0].receipt
+        assert receipt is not None
+        usage = receipt.usage
+        assert (receipt.ending, usage.host_calls, usage.dropped) == (Ending.DEADLINE_EXCEEDED, 1, left)
+        assert usage.request_bytes > 0
 
 
 # ---- room ------------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from host_api.store.migrations import Migration, known_migrations
 TABLES = (
     "accounts", "transfers", "merchants", "orders", "confirmations", "payment_usage", "idempotency", "refunds",
     "events", "audit", "prompts", "developers", "developer_keys", "modules", "assets", "asset_lists", "scripts",
-    "releases", "programs", "trial_users",
+    "releases", "refused_uploads", "programs", "trial_users",
 )  # fmt: skip
 _TABLE = re.compile(r"CREATE TABLE (\w+) \(\n(.*?)\n\) STRICT;", re.DOTALL)
 _COLUMN = re.compile(r"ALTER TABLE (\w+) ADD COLUMN ([^;]*);", re.DOTALL)

@@ -62,14 +62,16 @@ async def test_what_is_restored_is_what_was_there_and_verifies(tmp_path: Path) -
     state, copy, parts = tmp_path / "state", tmp_path / "copy", []
     async with state_with(state) as store:
         (state / "journal").mkdir(mode=0o700)
-        (state / "journal" / "logs-00000000000000007.jsonl").write_bytes(b"{}\n")
+        for name in ("logs-00000000000000007.jsonl", "logs-31-00000000000000008.jsonl"):  # the latter of a flood
+            (state / "journal" / name).write_bytes(b"{}\n")
         (state / "journal" / "strange").write_bytes(b"x")
         manifest = await back_up(store, state, copy, journal=True)
         head = store.read(audit.head)
         assert signed_head.from_dict(manifest.head).head.n == head.n - 1  # the record of the backup came after it
         assert [one.head_n for one in store.read(made)] == [head.n - 1]
     assert {file.path for file in manifest.files} == {
-        "hostel.sqlite3", "keys/audit", "keys/pairwise", "journal/logs-00000000000000007.jsonl"
+        "hostel.sqlite3", "keys/audit", "keys/pairwise", "journal/logs-00000000000000007.jsonl",
+        "journal/logs-31-00000000000000008.jsonl",
     }  # fmt: skip
     assert await restore(copy, tmp_path / "new", VirtualClock(), progress=parts.append) == manifest
     assert parts == ["files", "ledger", "payments", "events", "audit"]

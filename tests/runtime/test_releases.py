@@ -21,13 +21,6 @@ from tests.runtime.ladder import ANN, APP, BOB, Platform, open_platform, packed,
 USERS = [f"user-{number}" for number in range(400)]
 
 
-@pytest.fixture(scope="module")
-def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("artifacts")
-    folder.chmod(0o700)
-    return folder
-
-
 @pytest.fixture(params=["memory", "file"])
 async def platform(request: pytest.FixtureRequest, tmp_path: Path, artifacts: Path) -> AsyncIterator[Platform]:
     state = tmp_path / "state" if request.param == "file" else None

@@ -11,8 +11,8 @@ from tests.style.source import SHIPPED, Source, sources
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(names.split())
     for names in (
-        "errors limits receipt statistics traceparent log wire error_response deadline sources rehearsal"
-        " worker_settings jail reactor unavailable refused_uploads",
+        "errors bounds limits receipt statistics traceparent log wire error_response deadline sources rehearsal"
+        " worker_settings jail reactor unavailable",
         "bundle sandbox verification javascript toolchains",
         "session settings signed_head offers bundle_reader",
         "admission testing faults pushes tracing report examination",

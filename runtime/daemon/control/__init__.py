@@ -19,6 +19,7 @@ import trio
 from runtime.control.method import Role
 from runtime.control.sockets import default_socket
 from runtime.control.tls import PlainChannel, TlsChannel, server_tls
+from runtime.daemon.addresses import counted_as
 from runtime.daemon.control.access import user_of
 from runtime.daemon.control.answers import Answer
 from runtime.daemon.control.listeners import accept, prepare_tcp, tcp_listener, unix_listener
@@ -122,7 +123,8 @@ def _admit_local(server: ControlServer, connection: socket.socket) -> None:
 def _admit_remote(server: ControlServer, connection: socket.socket, tls: ssl.SSLContext) -> None:
     try:
         prepare_tcp(connection)
-        name = "{}:{}".format(*connection.getpeername()[:2])
+        address, port = connection.getpeername()[:2]
+        name = f"{address}:{port}"
     except OSError:
         connection.close()
         return
@@ -131,7 +133,7 @@ def _admit_remote(server: ControlServer, connection: socket.socket, tls: ssl.SSL
         connection.close()
         return
     peer = Peer(server, connection, TlsChannel(tls), None, name)
-    server.nursery.start_soon(server.admit(peer).run, name="control connection")
+    server.nursery.start_soon(server.admit(peer, counted_as(address)).run, name="control connection")
 
 
 def _refuse(peer: Peer, why: ControlError) -> None:

@@ -7,7 +7,7 @@ speaks for is decided outside.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -18,11 +18,13 @@ from runtime.control.frames import (
     RESPONSE_BYTES_MAX,
     Cancel,
     FrameReader,
+    Pieces,
     Request,
     Violation,
     closing,
     frame,
     item,
+    parse_large,
     parse_request,
 )
 from runtime.control.method import Role
@@ -39,6 +41,21 @@ Stop = Callable[[], None]
 
 def _nothing() -> None:
     """There is nothing to stop yet."""
+
+
+class Unread(NamedTuple):
+    """A message that came whole and is too large to be read on the loop."""
+
+    pieces: Pieces
+    bytes_max: int
+
+    @property
+    def size(self) -> int:
+        return sum(map(len, self.pieces))
+
+    def read(self) -> Request | Cancel:
+        """To be called in a thread. Raises Violation."""
+        return parse_large(self.pieces, self.bytes_max)
 
 
 class Connection:
@@ -77,26 +94,30 @@ class Connection:
         self._reader.bytes_max = BUNDLE_BYTES if role is Role.OPERATOR else self._settings.frame_bytes
 
     # ---- in ----------------------------------------------------------------------------------------------------------
-    def receive(self, data: bytes) -> Iterator[Request | None]:
+    def receive(self, data: bytes) -> Iterator[Request | Unread | None]:
         """The requests that are whole now, each to be answered once; None for what is dealt with here. To be used up
-        before the next `receive`.
+        before the next `receive`, and an Unread to be read and `taken` before the next one.
 
         Raises Violation: the connection is to be closed, with the reason.
         """
-        for message in self._reader.feed(data):
-            asked = parse_request(message, self._reader.bytes_max)
-            if isinstance(asked, Cancel):
-                self._outstanding.get(asked.msgid, _nothing)()
-                yield None
-                continue
-            if asked.msgid in self._outstanding:
-                raise Violation("the msgid of an outstanding request was used again")
-            if len(self._outstanding) >= self._settings.outstanding:
-                self.fail(asked.msgid, too_many("outstanding", self._settings.outstanding))
-                yield None
-                continue
-            self._outstanding[asked.msgid] = _nothing
-            yield asked
+        for message in self._reader.messages(data):
+            if isinstance(message, tuple):
+                yield Unread(message, self._reader.bytes_max)
+            else:
+                yield self.taken(parse_request(message, self._reader.bytes_max))
+
+    def taken(self, asked: Request | Cancel) -> Request | None:
+        """Counts what was read; None: it is dealt with. Raises Violation."""
+        if isinstance(asked, Cancel):
+            self._outstanding.get(asked.msgid, _nothing)()
+            return None
+        if asked.msgid in self._outstanding:
+            raise Violation("the msgid of an outstanding request was used again")
+        if len(self._outstanding) >= self._settings.outstanding:
+            self.fail(asked.msgid, too_many("outstanding", self._settings.outstanding))
+            return None
+        self._outstanding[asked.msgid] = _nothing
+        return asked
 
     def stoppable(self, msgid: int, stop: Stop) -> None:
         """How the request is ended when it is not wanted any more. `stop` may be called more than once."""

@@ -18,6 +18,7 @@ from typing import Final
 
 import trio
 
+from runtime.control.sockets import PATH_BYTES_MAX
 from runtime.daemon.control.settings import ControlSettings, address
 from runtime.errors import StartupError
 from runtime.log import logger
@@ -25,8 +26,8 @@ from runtime.log import logger
 _log = logger("control")
 BACKLOG: Final = 512
 ACCEPTED_AT_ONCE: Final = 64
-PATH_BYTES_MAX: Final = 107
-"""Of a Unix socket's path, on Linux; the file is made under a name that is 9 bytes longer."""
+ASIDE_BYTES: Final = 9
+"""The socket's file is made under a name that is so much longer."""
 _FULL: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _PAUSE_S: Final = 0.1
 
@@ -38,8 +39,7 @@ def unix_listener(path: Path, settings: ControlSettings) -> Iterator[socket.sock
     Raises StartupError: another daemon answers there, or the file cannot be made.
     """
     aside = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    if len(os.fsencode(aside)) > PATH_BYTES_MAX:
-        raise StartupError(f"the socket's path is longer than {PATH_BYTES_MAX - 9} bytes: name another one with socket")
+    check_place(path, settings)
     _make_room(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.setblocking(False)
@@ -51,10 +51,10 @@ def unix_listener(path: Path, settings: ControlSettings) -> Iterator[socket.sock
         listener.listen(BACKLOG)
         made = aside.stat().st_ino
         aside.rename(path)
-    except (OSError, KeyError) as error:
+    except OSError as error:
         listener.close()
         aside.unlink(missing_ok=True)
-        why = error.strerror if isinstance(error, OSError) else f"there is no group {settings.socket_group}"
+        why = error.strerror
         raise StartupError(f"the control socket {path} cannot be made: {why}", code="socket_unusable") from error
     try:
         yield listener
@@ -63,6 +63,25 @@ def unix_listener(path: Path, settings: ControlSettings) -> Iterator[socket.sock
         with suppress(OSError):
             if path.stat().st_ino == made:
                 path.unlink()
+
+
+def check_place(path: Path, settings: ControlSettings) -> None:
+    """What can be told of the socket before it is made. Raises StartupError."""
+    most, used = PATH_BYTES_MAX - ASIDE_BYTES, len(os.fsencode(path))
+    if used > most:
+        raise StartupError(
+            f"the control socket's path has {used} bytes and may have {most}: {path}; name a shorter state directory,"
+            f" or another path with socket under [control] in hostel.toml, and give that to clients with --socket",
+            code="socket_unusable",
+        )
+    try:
+        if settings.socket_group:
+            grp.getgrnam(settings.socket_group)
+    except KeyError:
+        raise StartupError(
+            f"the control socket {path} cannot be made: there is no group {settings.socket_group}",
+            code="socket_unusable",
+        ) from None
 
 
 def _make_room(path: Path) -> None:

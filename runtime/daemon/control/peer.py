@@ -17,14 +17,16 @@ import trio
 from runtime.control.frames import Request, Violation
 from runtime.control.method import Role
 from runtime.control.tls import Channel, TlsFailed
-from runtime.daemon.control.connection import Connection
+from runtime.daemon.control.connection import Connection, Unread
 from runtime.errors import ControlError
+from runtime.log import logger
 from runtime.reactor import Reactor
 
 if TYPE_CHECKING:
     from runtime.daemon.control.running import Running
     from runtime.daemon.control.server import ControlServer
 
+_log = logger("control")
 RECV_BYTES: Final = 64 << 10
 BEHIND_BYTES: Final = 1 << 20
 """A client that has more than this to fetch is not read from, and no stream of its goes on."""
@@ -46,7 +48,8 @@ class Peer:
 
     __slots__ = (
         "_active_at", "_behind_bytes", "_blocked_at", "_buffered", "_frame_at", "_is_at_end", "_reactor", "_requests",
-        "_room", "_server", "_socket", "_unsent", "channel", "connection", "dirty", "endless", "name", "streams", "who",
+        "_room", "_server", "_socket", "_unread", "_unsent", "channel", "connection", "dirty", "endless", "name",
+        "streams", "who",
     )  # fmt: skip
 
     def __init__(
@@ -65,8 +68,10 @@ class Peer:
         """Requests under way that would never be answered by themselves."""
         self._behind_bytes = min(server.settings.outbox_bytes // 2, BEHIND_BYTES)
         self._reactor = Reactor.of_this_run()
-        self._requests: Iterator[Request | None] = iter(())
+        self._requests: Iterator[Request | Unread | None] = iter(())
         """What was asked for and not begun yet."""
+        self._unread: Unread | None = None
+        """What was asked for and has to be read first; then the others."""
         self._is_at_end = False
         self._unsent = _NOTHING
         self._room: trio.Event | None = None
@@ -83,6 +88,7 @@ class Peer:
                     break
                 while not self.connection.closed:
                     await self.room()
+                    await self._read_large()
                     async with self._server.one_by_one:
                         if self._serve():
                             break
@@ -94,6 +100,8 @@ class Peer:
             await trio.sleep(self._server.settings.token_delay_s)
             wrong.answer()
             self.flush()
+        except Exception as error:  # a bug of ours: of this connection alone
+            _log.error("a connection failed", client=self.name, exc_info=error)
         finally:
             self.close()
 
@@ -118,6 +126,10 @@ class Peer:
         over."""
         server, connection, until = self._server, self.connection, perf_counter() + SERVE_S
         for request in self._requests:
+            if isinstance(request, Unread):
+                self._unread = request
+                self.wake()
+                return False
             if request is not None:
                 server.dispatch(self, request)
             if self.behind:
@@ -131,6 +143,14 @@ class Peer:
                 return False
         self.wake()
         return not connection.closed
+
+    async def _read_large(self) -> None:
+        """What is read beside the loop, one at a time of all clients. Raises Violation, WrongToken."""
+        if self._unread is not None:
+            asked = await trio.to_thread.run_sync(self._unread.read, limiter=self._server.reading)
+            self._unread = None
+            if not self.connection.closed and (request := self.connection.taken(asked)) is not None:
+                self._server.dispatch(self, request)
 
     # ---- writing -----------------------------------------------------------------------------------------------------
     def wake(self) -> None:
@@ -207,7 +227,7 @@ class Peer:
         if self._room is not None and not self.behind:
             self._room.set()
             self._room = None
-        held = self.connection.held + self.unfetched
+        held = self.connection.held + self.unfetched + (0 if self._unread is None else self._unread.size)
         if held != self._buffered:
             server = self._server
             server.buffered += held - self._buffered

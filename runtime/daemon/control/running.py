@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import trio
 
 from host_api.acting import acting
+from runtime.control import calling
 from runtime.control.method import ControlParams, Result, Role
 from runtime.daemon.control.answers import Answer
 from runtime.errors import ControlError, HostClosed, HostelError
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from runtime.daemon.control.peer import Peer
 
 _OF_OPERATORS: Final = (Role.OPERATOR, Role.AUDITOR)
-"""Methods of these are done in the name of whoever asks, and the audit says so. What callers do they do for a user."""
+_OF_PROGRAMS: Final = (calling.CALL.name, calling.NOTIFY.name)
 Done: TypeAlias = Callable[[Result | Exception], None]
 """To be called once, from the trio thread, when it is over."""
 Begin: TypeAlias = Callable[[Any, Done], Callable[[], None] | None]
@@ -68,10 +69,16 @@ class Running:
         more: list[Any] = [self] if self._answer.stream else []
         if self._answer.told_who:
             more.append(self._peer.who)
-        operators = self._answer.method.role in _OF_OPERATORS
-        with acting(self._peer.who) if operators else nullcontext():
+        with acting(self._peer.who) if self._is_named() else nullcontext():
             result: Result = await self._answer.run(self._params, *more)
         return result
+
+    def _is_named(self) -> bool:
+        """Whether the audit says who asked: wherever an operator did, also where callers may, since an operator who
+        answers a user's prompt is not the user. What callers do they do for a user, what a program does is its own."""
+        method = self._answer.method
+        by_operator = self._peer.connection.role is Role.OPERATOR and method.name not in _OF_PROGRAMS
+        return by_operator or method.role in _OF_OPERATORS
 
     # ---- a Stream of answers.py --------------------------------------------------------------------------------------
     async def send(self, item: Result) -> None:

@@ -7,7 +7,7 @@ is in answers.py; the rules of a connection in connection.py; its socket in peer
 from __future__ import annotations
 
 import secrets
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -50,8 +50,8 @@ class ControlServer:
         """Bytes of unfinished frames and unfetched answers, of all connections."""
         self.access = Access(settings)
         self.peers: set[Peer] = set()
-        self.strangers = 0
-        """Of `peers`, those who have shown no token yet."""
+        self._strangers: dict[Peer, str] = {}
+        """Of `peers`, those who have shown no token yet, in the order that they came, and whose they count as."""
         self.where: list[str] = []
         """Where it listens: a path, `host:port`."""
         self.draining = False
@@ -59,6 +59,8 @@ class ControlServer:
         """Requests under way, of all connections."""
         self.one_by_one = trio.Lock()
         """Held by a client of whom more came than is begun at once, for one turn: in the order that they came."""
+        self.reading = trio.CapacityLimiter(1)
+        """Large messages that are read in a thread."""
         self._answers = answers
         self._begin_call = begin_call
         self._dirty: list[Peer] = []
@@ -68,23 +70,33 @@ class ControlServer:
         self._quiet: trio.Event | None = None
 
     # ---- connections -------------------------------------------------------------------------------------------------
+    @property
+    def strangers(self) -> int:
+        return len(self._strangers)
+
     def full(self, role: Role | None) -> bool:
         """Whether one more of that role is one too many."""
-        if role is None and self.strangers >= self.settings.strangers:
-            return True
         kept = 0 if role is Role.OPERATOR else self.settings.reserved
         return len(self.peers) >= self.settings.connections - kept
 
-    def admit(self, peer: Peer) -> Peer:
-        """One more is connected; until `gone`."""
+    def admit(self, peer: Peer, address: str = "") -> Peer:
+        """One more is connected; until `gone`. `address`: whose a stranger counts as."""
         self.peers.add(peer)
-        self.strangers += peer.connection.role is None
+        if peer.connection.role is None:
+            if self.strangers >= self.settings.strangers:
+                self._send_a_stranger_away()
+            self._strangers[peer] = address
         return peer
 
+    def _send_a_stranger_away(self) -> None:
+        """Of the address that has the most, who came first: who has a token shows it within milliseconds. Without a
+        word: a word would cost a handshake."""
+        most = Counter(self._strangers.values()).most_common(1)[0][0]
+        next(peer for peer, address in self._strangers.items() if address == most).close()
+
     def gone(self, peer: Peer, why: HostelError | None) -> None:
-        if peer in self.peers:
-            self.peers.remove(peer)
-            self.strangers -= peer.connection.role is None
+        self.peers.discard(peer)
+        self._strangers.pop(peer, None)
         if why is not None:
             _log.info("control connection closed", client=peer.name, reason=why.message)
 
@@ -110,7 +122,10 @@ class ControlServer:
         with trio.CancelScope(shield=True):
             while self._stops:
                 for _ in range(min(AT_ONCE, len(self._stops))):
-                    self._stops.popleft()()
+                    try:
+                        self._stops.popleft()()
+                    except Exception as error:  # a bug of ours: of this request alone
+                        _log.error("a request could not be stopped", exc_info=error)
                 await trio.lowlevel.checkpoint()
 
     # ---- sending -----------------------------------------------------------------------------------------------------
@@ -182,7 +197,7 @@ class ControlServer:
             raise ControlError("too many connections", code="overloaded")
         peer.connection.admit(role)
         peer.name, peer.who = f"{peer.name} {name}", f"token {name}"
-        self.strangers -= 1
+        self._strangers.pop(peer, None)
         return role
 
     def _welcome(self, peer: Peer, params: Hello) -> Welcome:
@@ -239,12 +254,16 @@ class ControlServer:
 
     def _fail(self, peer: Peer, msgid: int, method: str, error: Exception) -> None:
         told = None if isinstance(error, wire.Unencodable) else to_map(error)
-        if told is None:
-            incident = secrets.token_hex(8)
-            _log.error("control request failed", incident=incident, method=method, client=peer.name, exc_info=error)
-            fault = HostelError(f"a fault of the host, incident {incident}", details={"incident": incident})
-            told = to_map(fault) or {}
-        peer.connection.fail_as(msgid, told)
+        if told is not None:
+            try:
+                peer.connection.fail_as(msgid, told)
+                return
+            except wire.Unencodable as unencodable:  # what it is to be told of has no form there
+                error = unencodable
+        incident = secrets.token_hex(8)
+        _log.error("control request failed", incident=incident, method=method, client=peer.name, exc_info=error)
+        fault = HostelError(f"a fault of the host, incident {incident}", details={"incident": incident})
+        peer.connection.fail(msgid, fault)
 
     # ---- the end -----------------------------------------------------------------------------------------------------
     async def drain(self, seconds: float) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from string import hexdigits
 from typing import Final
 
+from runtime.bounds import check
 from runtime.control.method import Role
 from runtime.daemon import bounds
 from runtime.errors import UsageError
@@ -92,7 +93,7 @@ class ControlSettings:
     """How long the answer to a wrong token takes."""
 
     def __post_init__(self) -> None:
-        bounds.check(self, _BOUNDS)
+        check(self, _BOUNDS)
         if self.reserved >= self.connections:
             raise UsageError(f"reserved = {self.reserved}: must be less than connections = {self.connections}")
         if self.socket_mode & ~0o666:

@@ -6,8 +6,6 @@ longest: an honest client sends its request within milliseconds and is never the
 
 from __future__ import annotations
 
-from ipaddress import IPv6Address, ip_address
-
 import trio
 
 from runtime.daemon.http.settings import HttpSettings
@@ -113,12 +111,3 @@ class Crowd:
             visitor.scope.cancel()
         self.leave(visitor)
         return True
-
-
-def counted_as(address: str) -> str:
-    """Whose connection it is: an IPv4 address, or the /64 of an IPv6 one, for nobody is given less."""
-    parsed = ip_address(address.partition("%")[0])
-    if not isinstance(parsed, IPv6Address):
-        return str(parsed)
-    mapped = parsed.ipv4_mapped
-    return str(mapped) if mapped is not None else parsed.exploded[:19]

@@ -18,10 +18,13 @@ from anycorn.tcp_server import TCPServer
 from anycorn.typing import ASGIFramework, LifespanState
 from anycorn.worker_context import WorkerContext
 
+from runtime.control.tls import load_chain
+from runtime.daemon.addresses import counted_as
 from runtime.daemon.http.app import build_app
 from runtime.daemon.http.connection import Connection
-from runtime.daemon.http.crowd import Crowd, Visitor, counted_as
-from runtime.daemon.http.settings import HttpSettings
+from runtime.daemon.http.crowd import Crowd, Visitor
+from runtime.daemon.http.settings import TLS_NAMES, HttpSettings
+from runtime.daemon.http.transport import Transport
 from runtime.errors import StartupError
 from runtime.host import Host
 from runtime.log import logger
@@ -125,8 +128,8 @@ class _Door:
 
     async def _secured(
         self, stream: trio.SocketStream, visitor: Visitor, tls: ssl.SSLContext
-    ) -> trio.SSLStream[trio.SocketStream] | None:
-        secured = trio.SSLStream(stream, tls, server_side=True, https_compatible=True)
+    ) -> trio.SSLStream[Transport] | None:
+        secured = trio.SSLStream(Transport(stream), tls, server_side=True, https_compatible=True)
         visitor.scope = trio.CancelScope()
         try:
             with visitor.scope, trio.move_on_after(self._settings.handshake_s):
@@ -156,10 +159,7 @@ def _tls(settings: HttpSettings) -> ssl.SSLContext | None:
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.minimum_version = ssl.TLSVersion.TLSv1_2
     tls.set_alpn_protocols(["http/1.1"])
-    try:
-        tls.load_cert_chain(settings.certificate, settings.key)
-    except (OSError, ssl.SSLError) as error:
-        raise StartupError(f"certificate {settings.certificate} with key {settings.key}: {error}") from None
+    load_chain(tls, settings.certificate, settings.key, TLS_NAMES)
     return tls
 
 

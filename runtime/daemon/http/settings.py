@@ -8,29 +8,22 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
+from runtime.bounds import check
 from runtime.daemon import bounds
 from runtime.errors import StartupError, UsageError
 from runtime.limits import KIB, MIB
 
+TLS_NAMES: Final = "[http] certificate and key"
 ORIGINS_MAX: Final = 64
 _ORIGIN: Final = re.compile(r"https?://[a-z0-9.-]{1,253}(:[0-9]{1,5})?")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _BOUNDS: Final = {
-    "port": (0, 65_535),
-    "head_bytes": (1 * KIB, 8 * KIB),
-    "head_fields": (8, 128),
-    "body_bytes": (1 * KIB, 4 * MIB),
-    "held_bytes": (4 * MIB, 4096 * MIB),
-    "connections": bounds.CONNECTIONS,
-    "connections_per_address": bounds.CONNECTIONS,
-    "requests": (1, 10_000),
-    "handshake_s": bounds.FIRST_S,
-    "idle_s": bounds.IDLE_S,
-    "head_s": bounds.FIRST_S,
-    "body_s": bounds.WHOLE_S,
-    "write_s": bounds.WRITE_S,
+    "port": (0, 65_535), "head_bytes": (1 * KIB, 8 * KIB), "head_fields": (8, 128), "body_bytes": (1 * KIB, 4 * MIB),
+    "held_bytes": (4 * MIB, 4096 * MIB), "connections": bounds.CONNECTIONS,
+    "connections_per_address": bounds.CONNECTIONS, "requests": (1, 10_000), "handshake_s": bounds.FIRST_S,
+    "idle_s": bounds.IDLE_S, "head_s": bounds.FIRST_S, "body_s": bounds.WHOLE_S, "write_s": bounds.WRITE_S,
     "drain_s": (0, 600),
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +74,7 @@ class HttpSettings:
     """How long stopping waits for requests that are being answered."""
 
     def __post_init__(self) -> None:
-        bounds.check(self, _BOUNDS)
+        check(self, _BOUNDS)
         try:
             ip_address(self.address)
         except ValueError:

@@ -15,7 +15,6 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 RECORD = HERE / "guests.sources.json"
 SDK = "host_api/guest/c"
-ZIG = "0.17.1"
 C_FLAGS = (
     "-target", "wasm32-freestanding", "-std=c11", "-Oz", "-s", "-nostdlib", "-Wall", "-Wextra", "-Werror",
     "-Wl,--no-entry", "-Wl,-z,stack-size=16384", "-Wl,--initial-memory=131072", "-Wl,--max-memory=33554432",

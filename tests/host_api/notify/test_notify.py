@@ -14,12 +14,7 @@ from host_api.notify import notices
 from host_api.notify.notices import DAY_US, KEPT_MAX, KEPT_US
 from runtime.limits import Limits
 from tests.host_api.notify.conftest import NOTICES, World
-
-
-async def refused(awaitable: Any) -> ApiError:
-    with pytest.raises(ApiError) as error:
-        await awaitable
-    return error.value
+from tests.host_api.refusal import refusal
 
 
 # ---- subscribing -----------------------------------------------------------------------------------------------------
@@ -33,7 +28,7 @@ async def test_a_user_subscribes_once_and_is_not_asked_again(world: World) -> No
 
 async def test_a_no_is_remembered(world: World) -> None:
     assert await world.subscribe(yes=False) == "refused"
-    error = await refused(world.send())
+    error = await refusal(world.send())
     assert error.code is ErrorCode.CONSENT_DENIED
     assert error.retry_after_ms is not None
     assert 0 < error.retry_after_ms <= 7 * 24 * 3600 * 1_000
@@ -42,11 +37,11 @@ async def test_a_no_is_remembered(world: World) -> None:
 async def test_without_an_answer_it_is_pending(world: World) -> None:
     world.cashier.hold()
     assert await world.subscribe(wait_ms=0) == "pending"
-    assert (await refused(world.send())).code is ErrorCode.CONSENT_REQUIRED
+    assert (await refusal(world.send())).code is ErrorCode.CONSENT_REQUIRED
 
 
 async def test_only_an_interactive_session_asks(world: World) -> None:
-    assert (await refused(world.subscribe(world.session(interactive=False)))).code is ErrorCode.NOT_INTERACTIVE
+    assert (await refusal(world.subscribe(world.session(interactive=False)))).code is ErrorCode.NOT_INTERACTIVE
 
 
 # ---- sending ---------------------------------------------------------------------------------------------------------
@@ -67,8 +62,8 @@ async def test_a_subscribed_user_is_told_whether_they_look_or_not(world: World) 
 
 async def test_nobody_else_is_told(world: World) -> None:
     await world.subscribe()
-    assert (await refused(world.send(world.session("bob")))).code is ErrorCode.CONSENT_REQUIRED
-    assert (await refused(world.send(world.session(app_id="org.other")))).code is ErrorCode.CONSENT_REQUIRED
+    assert (await refusal(world.send(world.session("bob")))).code is ErrorCode.CONSENT_REQUIRED
+    assert (await refusal(world.send(world.session(app_id="org.other")))).code is ErrorCode.CONSENT_REQUIRED
     assert world.notices.pending() == []
 
 
@@ -77,18 +72,18 @@ async def test_a_consent_taken_back_counts_at_once_and_for_a_call_in_flight(worl
     session = world.session()
     await world.send(session)
     await world.consents.revoke("org.example.shop", "alice", "notify")
-    assert (await refused(world.send(session))).code is ErrorCode.CONSENT_DENIED
+    assert (await refusal(world.send(session))).code is ErrorCode.CONSENT_DENIED
 
 
 async def test_a_grant_taken_away_counts_for_a_call_in_flight(world: World) -> None:
     await world.subscribe()
     session = world.session()
     session.authority.narrow(NO_GRANTS)
-    assert (await refused(world.send(session))).code is ErrorCode.CAPABILITY_NOT_GRANTED
+    assert (await refusal(world.send(session))).code is ErrorCode.CAPABILITY_NOT_GRANTED
 
 
 async def test_a_session_without_a_user_tells_nobody(world: World) -> None:
-    for error in (await refused(world.send(world.session(""))), await refused(world.subscribe(world.session("")))):
+    for error in (await refusal(world.send(world.session(""))), await refusal(world.subscribe(world.session("")))):
         assert error.code is ErrorCode.INVALID_PARAMS
 
 
@@ -123,7 +118,7 @@ async def test_the_language_is_the_users(
 )
 async def test_params_that_are_refused(world: World, params: dict[str, Any], words: str) -> None:
     await world.subscribe()
-    error = await refused(world.send(**params))
+    error = await refusal(world.send(**params))
     assert error.code is ErrorCode.INVALID_PARAMS
     assert words in error.message
     assert world.notices.pending() == []
@@ -136,11 +131,11 @@ async def test_notices_of_any_day_at_their_limit_and_one_over(world: World) -> N
     await world.send(session)
     world.clock.advance(s=3_600)
     await world.send(session)
-    error = await refused(world.send(session))
+    error = await refusal(world.send(session))
     assert error.code is ErrorCode.LIMIT_EXCEEDED
     assert error.details == {"limit": "notices_per_day", "value": 2, "used": 3, "unit": "messages"}
     world.clock.advance(us=DAY_US - 3_600_000_000 - 1)
-    assert (await refused(world.send(session))).code is ErrorCode.LIMIT_EXCEEDED
+    assert (await refusal(world.send(session))).code is ErrorCode.LIMIT_EXCEEDED
     world.clock.advance(us=1)
     await world.send(session)
 
@@ -150,7 +145,7 @@ async def test_what_was_taken_counts_for_the_day_too(world: World) -> None:
     session = world.session(limits=Limits(notices_per_day=1))
     assert await world.notices.take(await world.send(session))
     await world.store.write(lambda tx: notices.prune(tx, 100))
-    assert (await refused(world.send(session))).code is ErrorCode.LIMIT_EXCEEDED
+    assert (await refusal(world.send(session))).code is ErrorCode.LIMIT_EXCEEDED
 
 
 async def test_the_limit_is_a_users_and_a_programs_own(world: World) -> None:
@@ -158,14 +153,14 @@ async def test_the_limit_is_a_users_and_a_programs_own(world: World) -> None:
         session = world.session(user, app_id=app_id, limits=Limits(notices_per_day=1))
         await world.subscribe(session)
         await world.send(session)
-        assert (await refused(world.send(session))).code is ErrorCode.LIMIT_EXCEEDED
+        assert (await refusal(world.send(session))).code is ErrorCode.LIMIT_EXCEEDED
 
 
 async def test_the_grants_count(world: World) -> None:
     await world.subscribe()
     session = world.session(granted={"notify": {"count": 1}})
     await world.send(session)
-    error = await refused(world.send(session))
+    error = await refusal(world.send(session))
     assert error.code is ErrorCode.GRANT_CONSTRAINT
     assert error.details == {"constraint": "count", "value": 1, "used": 2}
 
@@ -191,12 +186,12 @@ async def test_the_first_error_of_the_list_is_answered(world: World) -> None:
     """A grant used up, no consent, wrong params, a limit met: each is told once the one before it is mended."""
     wrong = {"template": "other"}
     session = world.session(granted={"notify": {"count": 0}}, limits=Limits(notices_per_day=0))
-    assert (await refused(world.send(session, **wrong))).code is ErrorCode.GRANT_CONSTRAINT
+    assert (await refusal(world.send(session, **wrong))).code is ErrorCode.GRANT_CONSTRAINT
     session = world.session(limits=Limits(notices_per_day=0))
-    assert (await refused(world.send(session, **wrong))).code is ErrorCode.CONSENT_REQUIRED
+    assert (await refusal(world.send(session, **wrong))).code is ErrorCode.CONSENT_REQUIRED
     await world.subscribe()
-    assert (await refused(world.send(session, **wrong))).code is ErrorCode.INVALID_PARAMS
-    assert (await refused(world.send(session))).code is ErrorCode.LIMIT_EXCEEDED
+    assert (await refusal(world.send(session, **wrong))).code is ErrorCode.INVALID_PARAMS
+    assert (await refusal(world.send(session))).code is ErrorCode.LIMIT_EXCEEDED
 
 
 # ---- the front end's side --------------------------------------------------------------------------------------------

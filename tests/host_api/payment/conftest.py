@@ -56,6 +56,11 @@ class World:
         )
         self.made = 1_000_000 * seed
 
+    def stored_status(self) -> list[str]:
+        """Of all orders, the oldest first: what a crash would leave."""
+        asked = "SELECT status FROM orders ORDER BY created_us, id"
+        return [row[0] for row in self.store.read(lambda tx: tx.execute(asked))]
+
     def session(self, user: str = "alice", **changes: Any) -> Any:
         return make_session(user=user, **changes)
 

@@ -15,15 +15,10 @@ from host_api.payment.methods import CAPTURE, CLOSE, CaptureParams, CloseParams
 from host_api.payment.orders import HOLD_US
 from runtime.limits import Limits
 from runtime.testing import VirtualClock
+from tests.host_api.refusal import refusal
 
 SHOP = "org.example.shop"
 DAY_US = 86_400_000_000
-
-
-async def refusal(awaitable: Any) -> ApiError:
-    with pytest.raises(ApiError) as refused:
-        await awaitable
-    return refused.value
 
 
 @pytest.mark.parametrize(

@@ -17,20 +17,9 @@ from host_api.payment.methods import CloseParams
 from host_api.payment.orders import Event
 from host_api.store import open_store
 from runtime.testing import VirtualClock
+from tests.host_api.refusal import refusal
 
 blocked = trio.testing.wait_all_tasks_blocked
-
-
-async def refusal(awaitable: Any) -> ApiError:
-    with pytest.raises(ApiError) as refused:
-        await awaitable
-    return refused.value
-
-
-def stored_status(world: Any) -> list[str]:
-    return [
-        row[0] for row in world.store.read(lambda tx: tx.execute("SELECT status FROM orders ORDER BY created_us, id"))
-    ]
 
 
 # ---- cancellation, withdrawal, crashes -------------------------------------------------------------------------------
@@ -44,7 +33,7 @@ async def test_a_cancelled_wait_withdraws_the_prompt(world: Any) -> None:
             assert world.query(order_id=order.order_id).status == "confirming"
             scope.cancel()
     await blocked()
-    assert stored_status(world) == ["pending"]
+    assert world.stored_status() == ["pending"]
     assert world.desk.count() == 0
     world.cashier.release()
     await world.deposit(1250)
@@ -110,7 +99,7 @@ async def test_cancelled_before_the_hand_over_no_prompt_opens(world: Any) -> Non
         scope.cancel()
         await world.request(order.order_id)
     assert scope.cancelled_caught
-    assert (stored_status(world), world.desk.count(), world.cashier.shown) == (["pending"], 0, [])
+    assert (world.stored_status(), world.desk.count(), world.cashier.shown) == (["pending"], 0, [])
 
 
 @pytest.mark.parametrize("wait_ms", [0, 1000])
@@ -129,7 +118,7 @@ async def test_cancelled_while_the_order_is_being_opened_the_prompt_is_withdrawn
         await world.request(order.order_id, wait_ms=wait_ms)
     assert scope.cancelled_caught
     await blocked()
-    assert (stored_status(world), world.desk.count()) == (["pending"], 0)
+    assert (world.stored_status(), world.desk.count()) == (["pending"], 0)
 
 
 async def test_cancelled_after_the_answer_the_answer_counts(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,7 +147,7 @@ async def test_withdrawn_by_the_host(world: Any) -> None:
     assert world.desk.count() == 2
     assert await world.desk.withdraw_program("org.example.shop") == 1
     assert world.desk.count() == 1
-    assert sorted(stored_status(world)) == ["confirming", "pending", "pending"]
+    assert sorted(world.stored_status()) == ["confirming", "pending", "pending"]
 
 
 async def test_a_prompt_survives_its_host(world_of: Any, clock: VirtualClock, tmp_path: Path) -> None:
@@ -206,7 +195,7 @@ async def test_an_order_whose_prompt_is_gone_is_pending_again(world: Any) -> Non
     await world.request(order.order_id, wait_ms=0)
     await world.store.write(lambda tx: tx.execute("DELETE FROM prompts"))
     world.desk.refresh("org.example.shop", "alice")
-    assert stored_status(world) == ["confirming"]
+    assert world.stored_status() == ["confirming"]
     assert world.query(order_id=order.order_id).status == "pending"
     world.cashier.release()
     assert (await world.request(order.order_id)).status == "succeeded"
@@ -254,7 +243,7 @@ async def test_closing_an_order_takes_its_prompt_down_and_wakes_who_waits(world:
     assert world.desk.count() == 0
     world.cashier.release()
     await blocked()
-    assert stored_status(world) == ["closed"]
+    assert world.stored_status() == ["closed"]
 
 
 async def test_a_prompt_answers_only_for_the_version_that_was_shown(world_of: Any, clock: VirtualClock) -> None:

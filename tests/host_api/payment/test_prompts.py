@@ -11,7 +11,7 @@ import trio.lowlevel
 import trio.testing
 
 from host_api.capability import parse_grants
-from host_api.errors import ApiError, ErrorCode
+from host_api.errors import ErrorCode
 from host_api.payment import records
 from host_api.payment.orders import digest
 from host_api.prompts.cashier import Decision, ScriptedCashier
@@ -20,20 +20,9 @@ from host_api.store import open_store
 from runtime.deadline import Deadline
 from runtime.limits import Limits
 from runtime.testing import VirtualClock
+from tests.host_api.refusal import refusal
 
 blocked = trio.testing.wait_all_tasks_blocked
-
-
-async def refusal(awaitable: Any) -> ApiError:
-    with pytest.raises(ApiError) as refused:
-        await awaitable
-    return refused.value
-
-
-def stored_status(world: Any) -> list[str]:
-    return [
-        row[0] for row in world.store.read(lambda tx: tx.execute("SELECT status FROM orders ORDER BY created_us, id"))
-    ]
 
 
 # ---- what is shown ---------------------------------------------------------------------------------------------------
@@ -131,7 +120,7 @@ async def test_only_an_interactive_session_opens_a_prompt(world: Any) -> None:
     assert error.code is ErrorCode.NOT_INTERACTIVE
     assert (await refusal(world.request(order.order_id, world.session("")))).code is ErrorCode.NOT_INTERACTIVE
     assert world.cashier.shown == []
-    assert stored_status(world) == ["pending"]
+    assert world.stored_status() == ["pending"]
 
 
 async def test_one_prompt_for_each_program_and_user(world: Any) -> None:
@@ -214,9 +203,9 @@ async def test_a_prompts_end_is_seen_before_anybody_has_written_it(world: Any, c
     assert world.query(order_id=order.order_id).status == "confirming"
     clock.advance(us=1)
     assert world.query(order_id=order.order_id).status == "pending"
-    assert (stored_status(world), world.desk.pending(), world.desk.count()) == (["confirming"], [], 0)
+    assert (world.stored_status(), world.desk.pending(), world.desk.count()) == (["confirming"], [], 0)
     assert await world.store.write(lambda tx: world.desk.sweep(tx, 10)) == 1
-    assert (stored_status(world), world.count("prompts")) == (["pending"], 0)
+    assert (world.stored_status(), world.count("prompts")) == (["pending"], 0)
 
 
 async def test_a_program_that_is_refused_waits_longer_each_time(world_of: Any, clock: VirtualClock) -> None:
@@ -275,7 +264,7 @@ async def test_a_yes_after_the_orders_time_finds_it_expired(world: Any, clock: V
     await blocked()
     closed = world.query(order_id=order.order_id)
     assert (closed.status, closed.close_reason) == ("closed", "expired")
-    assert stored_status(world) == ["closed"]
+    assert world.stored_status() == ["closed"]
     assert world.available() == 1250
 
 

@@ -17,14 +17,9 @@ from host_api.payment.orders import REFUND_WINDOW_US
 from host_api.payment.refund_methods import REFUND, RefundParams, RefundQueryParams, RefundResult
 from host_api.payment.refunds import REFUNDS_MAX
 from runtime.testing import VirtualClock
+from tests.host_api.refusal import refusal
 
 SHOP = "org.example.shop"
-
-
-async def refusal(awaitable: Any) -> ApiError:
-    with pytest.raises(ApiError) as refused:
-        await awaitable
-    return refused.value
 
 
 def look(world: Any, order_id: str, number: str, session: Any = None) -> RefundResult:

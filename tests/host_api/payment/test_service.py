@@ -16,14 +16,9 @@ from host_api.payment.methods import CREATE, CreateParams, OrderResult, QueryPar
 from runtime.limits import Limits
 from runtime.testing import VirtualClock
 from runtime.wire import CanonicalCodec
+from tests.host_api.refusal import refusal
 
 HOUR_US, DAY_US = 3_600_000_000, 86_400_000_000
-
-
-async def refusal(awaitable: Any) -> ApiError:
-    with pytest.raises(ApiError) as refused:
-        await awaitable
-    return refused.value
 
 
 def cny(amount: int) -> dict[str, Any]:

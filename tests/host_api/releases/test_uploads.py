@@ -7,7 +7,8 @@ import pytest
 from host_api.ownership import NotOwner, owner_of
 from host_api.releases import contents, records, removal, steps
 from host_api.releases.transitions import RegistryRefused
-from host_api.releases.uploads import DAY_US, KEPT_MAX
+from host_api.releases.upload_counts import DAY_US
+from host_api.releases.uploads import KEPT_MAX
 from host_api.releases.values import Status
 from tests.host_api.releases.conftest import APP, FACTS, NOTHING, Registry, asset, key_of, offer
 

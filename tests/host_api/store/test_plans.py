@@ -12,7 +12,7 @@ from host_api.erasure import export, program, user
 from host_api.events import delivery
 from host_api.notify import notices
 from host_api.prompts import records
-from host_api.releases import contents, developers, uploads
+from host_api.releases import contents, developers, upload_counts, uploads
 from host_api.releases import records as releases
 from host_api.releases.transitions import RegistryRefused
 from host_api.store import Store, Transaction, open_store
@@ -37,7 +37,8 @@ READS: dict[str, Callable[[Transaction], object]] = {
     "releases of a program": lambda tx: releases.releases_of(tx, "app", 0, 10),
     "uploads that wait": lambda tx: releases.submitted(tx, 10),
     "releases by a key": lambda tx: releases.releases_by_key(tx, "k" * 32, ("", 0), 10),
-    "uploads of a developer": lambda tx: uploads._check_counts(tx, "ann", 10, 10, 0),
+    "uploads of a developer": lambda tx: upload_counts.check(tx, "ann", per_day=10, pending=10),
+    "a file of a developer": lambda tx: uploads.sent_before(tx, "ann", bytes(32)),
     "a developer by name or id": lambda tx: find_developer(tx),
     "developers": lambda tx: developers.listed(tx, "", 10),
     "what releases are made of": lambda tx: contents.drop_unused(tx, (bytes(32), bytes(32), bytes(32))),

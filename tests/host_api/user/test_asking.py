@@ -20,16 +20,11 @@ from host_api.user.methods import AuthorizeParams
 from host_api.user.purpose import version
 from host_api.user.scopes import SCOPES
 from runtime.testing import VirtualClock
+from tests.host_api.refusal import refusal
 from tests.host_api.user.conftest import KNOWN, World
 
 ALL = ("nickname", "avatar", "locale", "age_band", "phone_masked", "phone", "address")
 REASON = {"user.profile": {"en": "To greet you", "zh": "用于问候"}, "user.phone": {"": "To call you"}}
-
-
-async def refused(awaitable: Any) -> ApiError:
-    with pytest.raises(ApiError) as caught:
-        await awaitable
-    return caught.value
 
 
 # ---- the dialog ------------------------------------------------------------------------------------------------------
@@ -179,7 +174,7 @@ async def test_a_decision_between_the_look_and_the_prompt_is_not_asked_for_again
 
 # ---- refusals of the host --------------------------------------------------------------------------------------------
 async def test_only_a_user_who_looks_is_asked(world: Any) -> None:
-    error = await refused(world.authorize("nickname", session=world.session(interactive=False)))
+    error = await refusal(world.authorize("nickname", session=world.session(interactive=False)))
     assert error.code is ErrorCode.NOT_INTERACTIVE
     assert world.cashier.shown == []
 
@@ -188,7 +183,7 @@ async def test_a_session_without_a_user_is_refused_in_one_way(world: Any) -> Non
     nobody = world.session("")
     calls = (world.authorize("nickname", session=nobody), world.profile("nickname", session=nobody),
              world.phone(session=nobody), world.address(session=nobody))  # fmt: skip
-    told = [(await refused(call)).as_wire() for call in calls]
+    told = [(await refusal(call)).as_wire() for call in calls]
     for at_once in (world.login, world.told):
         with pytest.raises(ApiError) as caught:
             at_once(nobody)
@@ -199,7 +194,7 @@ async def test_a_session_without_a_user_is_refused_in_one_way(world: Any) -> Non
 
 async def test_a_scope_needs_its_capability(world: Any) -> None:
     session = world.session(granted=["user.login", "user.profile"])
-    error = await refused(world.authorize("nickname", "phone", session=session))
+    error = await refusal(world.authorize("nickname", "phone", session=session))
     assert (error.code, error.details["capability"]) == (ErrorCode.CAPABILITY_NOT_GRANTED, "user.phone")
     assert world.cashier.shown == []
 
@@ -212,7 +207,7 @@ async def test_a_capability_revoked_on_the_way_to_the_prompt_opens_none(world: A
         return await write(job)
 
     world.store.write = revoked
-    error = await refused(world.authorize("nickname", session=session))
+    error = await refusal(world.authorize("nickname", session=session))
     assert error.code is ErrorCode.CAPABILITY_NOT_GRANTED
     assert world.cashier.shown == []
 
@@ -221,7 +216,7 @@ async def test_after_a_no_another_dialog_has_to_wait(world: Any) -> None:
     world.answer_with(False, True)
     assert await world.authorize("nickname") == {"nickname": "refused"}
     world.clock.advance(us=30_000_000 - 1)
-    error = await refused(world.authorize("phone"))
+    error = await refusal(world.authorize("phone"))
     assert (error.code, error.retry_after_ms) == (ErrorCode.RATE_LIMITED, 1)
     world.clock.advance(us=1)
     assert await world.authorize("phone") == {"phone": "granted"}

@@ -13,16 +13,11 @@ import trio.testing
 from host_api.capability import Authority, parse_grants
 from host_api.errors import ApiError, ErrorCode
 from host_api.user.methods import ConsentsParams, ProfileParams
+from tests.host_api.refusal import refusal
 from tests.host_api.user.conftest import KNOWN, USER
 
 SHOP, TAXI = "org.example.shop", "org.example.taxi"
 PROFILE = ("nickname", "avatar", "locale", "age_band")
-
-
-async def refused(awaitable: Any) -> ApiError:
-    with pytest.raises(ApiError) as caught:
-        await awaitable
-    return caught.value
 
 
 def readings(world: Any, session: Any = None) -> dict[str, Any]:
@@ -53,7 +48,7 @@ async def test_only_what_was_asked_for_is_looked_up_and_given_out(world: Any) ->
 
 async def test_without_consent_the_directory_is_not_asked(world: Any) -> None:
     for reading in readings(world).values():
-        assert (await refused(reading)).code is ErrorCode.CONSENT_REQUIRED
+        assert (await refusal(reading)).code is ErrorCode.CONSENT_REQUIRED
     assert world.directory.asked == []
 
 
@@ -66,7 +61,7 @@ async def test_consent_to_one_scope_is_consent_to_no_other(world: Any) -> None:
             if other == scope:
                 await reading
             else:
-                assert (await refused(reading)).details == {"scopes": [other]}
+                assert (await refusal(reading)).details == {"scopes": [other]}
 
 
 def readings_names() -> tuple[str, ...]:
@@ -76,11 +71,11 @@ def readings_names() -> tuple[str, ...]:
 async def test_one_scope_without_consent_refuses_the_whole_request(world: Any) -> None:
     world.answer_with(True, False)
     await world.authorize("nickname")
-    error = await refused(world.profile("nickname", "avatar", "locale"))
+    error = await refusal(world.profile("nickname", "avatar", "locale"))
     assert (error.code, error.details) == (ErrorCode.CONSENT_REQUIRED, {"scopes": ["avatar", "locale"]})
     await world.authorize("avatar")
-    assert (await refused(world.profile("nickname", "avatar", "locale"))).details == {"scopes": ["locale"]}
-    error = await refused(world.profile("nickname", "avatar"))
+    assert (await refusal(world.profile("nickname", "avatar", "locale"))).details == {"scopes": ["locale"]}
+    error = await refusal(world.profile("nickname", "avatar"))
     assert (error.code, error.details) == (ErrorCode.CONSENT_DENIED, {"scopes": ["avatar"]})
 
 
@@ -89,19 +84,19 @@ async def test_a_no_says_when_to_ask_again(world: Any) -> None:
     await world.authorize("phone")
     await world.authorize("phone_masked")
     week_ms = 7 * 24 * 3600 * 1_000
-    assert (await refused(world.phone())).retry_after_ms == week_ms
+    assert (await refusal(world.phone())).retry_after_ms == week_ms
     world.clock.advance(us=1_000 * week_ms - 1)
-    error = await refused(world.phone())
+    error = await refusal(world.phone())
     assert (error.code, error.retry_after_ms) == (ErrorCode.CONSENT_DENIED, 1)
     world.clock.advance(us=1)
-    error = await refused(world.phone())
+    error = await refusal(world.phone())
     assert (error.code, error.retry_after_ms) == (ErrorCode.CONSENT_REQUIRED, None)
 
 
 async def test_a_yes_ends_at_its_microsecond(world: Any) -> None:
     await world.authorize("nickname")
     world.clock.advance(s=365 * 24 * 3600)
-    assert (await refused(world.profile("nickname"))).code is ErrorCode.CONSENT_REQUIRED
+    assert (await refusal(world.profile("nickname"))).code is ErrorCode.CONSENT_REQUIRED
     assert world.directory.asked == []
 
 
@@ -119,11 +114,11 @@ async def test_undeclared_not_granted_and_no_consent_are_three_errors_in_that_or
     order = ("address", "phone", "nickname")
     codes = []
     for first in range(len(order)):
-        error = await refused(world.authorize(*reversed(order[first:]), session=world.session(
+        error = await refusal(world.authorize(*reversed(order[first:]), session=world.session(
             authority=authority, interactive=False)))  # fmt: skip
         codes.append(error.code)
     assert codes == [ErrorCode.CAPABILITY_UNDECLARED, ErrorCode.CAPABILITY_NOT_GRANTED, ErrorCode.NOT_INTERACTIVE]
-    assert (await refused(world.profile("nickname", session=session))).code is ErrorCode.CONSENT_REQUIRED
+    assert (await refusal(world.profile("nickname", session=session))).code is ErrorCode.CONSENT_REQUIRED
     assert [code.number for code in codes] == sorted(code.number for code in codes)
 
 
@@ -168,7 +163,7 @@ async def test_taking_back_is_for_one_scope_or_all_and_counted(world: Any) -> No
     assert await world.consents.revoke(TAXI, "alice") == await world.consents.revoke(SHOP, "bob") == 0
     assert await world.profile("nickname") == {"nickname": "Lin"}
     assert await world.consents.revoke(SHOP, "alice") == 2
-    assert (await refused(world.profile("nickname"))).code is ErrorCode.CONSENT_DENIED
+    assert (await refusal(world.profile("nickname"))).code is ErrorCode.CONSENT_DENIED
     assert len(world.records()) == 3 + 1 + 2
 
 
@@ -193,7 +188,7 @@ async def test_programs_of_one_sector_do_not_share_consents(world: Any) -> None:
     shop, taxi = (world.session(app_id=app, sector="sector:example") for app in (SHOP, TAXI))
     assert world.login(shop) == world.login(taxi)
     await world.authorize("nickname", session=shop)
-    assert (await refused(world.profile("nickname", session=taxi))).code is ErrorCode.CONSENT_REQUIRED
+    assert (await refusal(world.profile("nickname", session=taxi))).code is ErrorCode.CONSENT_REQUIRED
     assert (list(world.told(shop)), list(world.told(taxi))) == (["nickname"], [])
     assert [(one.app_id, one.scope) for one in world.consents.of_user("alice")] == [(SHOP, "nickname")]
 
@@ -204,7 +199,7 @@ async def test_a_user_nobody_knows_and_one_of_whom_nothing_is_known_are_alike(wo
     answers = []
     for user in ("bob", "somebody the directory does not know"):
         session = world.session(user)
-        before = await refused(world.profile("nickname", session=session))
+        before = await refusal(world.profile("nickname", session=session))
         assert await world.authorize("nickname", "phone", "address", session=session) != {}
         answers.append((before.as_wire(), await world.profile("nickname", session=session),
                         await world.phone(session, masked=False), await world.address(session)))  # fmt: skip
@@ -229,7 +224,7 @@ async def test_consents_lists_what_holds_with_its_end(world: Any) -> None:
 async def test_a_directory_that_fails_tells_nothing(world: Any, answer: Any, caplog: pytest.LogCaptureFixture) -> None:
     await world.authorize("nickname")
     world.directory.answer = answer
-    error = await refused(world.profile("nickname"))
+    error = await refusal(world.profile("nickname"))
     assert (error.code, error.retry_after_ms, error.details) == (ErrorCode.BUSY, 1_000, {})
     assert "alice" not in str(error.as_wire()) + caplog.text
     assert "the directory of users failed" in caplog.text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import threading
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -196,6 +197,8 @@ def test_a_token_is_shown_once_and_kept_as_its_hash(cli: Cli) -> None:
     assert told["sha256"] == sha256(told["token"].encode()).hexdigest() and told["role"] == "caller"
     said = cli("token", "--name", "gateway", "--role", "auditor")
     assert said.out.startswith("hostel_") and said.out.strip() not in said.err
+    entry = tomllib.loads(said.err[said.err.index("[[control.tokens]]") :])["control"]["tokens"]
+    assert entry == [{"name": "gateway", "role": "auditor", "sha256": sha256(said.out.strip().encode()).hexdigest()}]
 
 
 def test_commands_of_this_file_exist() -> None:

@@ -29,6 +29,37 @@ def _error_types(kind: type[errors.HostelError]) -> Iterator[type[errors.HostelE
             yield from _error_types(each)
 
 
+def test_ctrl_c_before_anything_is_imported_is_one_line_too(tmp_path: Path) -> None:
+    """What is imported first sends the signal itself: no moment is earlier, and none has to be met by chance."""
+    (tmp_path / "cyclopts.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    told = environment(tmp_path)
+    told["PYTHONPATH"] = f"{tmp_path}{os.pathsep}{told['PYTHONPATH']}"
+    done = subprocess.run([sys.executable, "-m", "runtime.cli", "version"], env=told, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "hostel: interrupted\n")
+
+
+def test_what_one_has_no_permission_for_is_wrong_usage(cli: Cli, home: Path) -> None:
+    """As nobody, where root runs the tests: root is refused no file. What is imported late was imported before."""
+    home.chmod(0o755)
+    (home / "closed").mkdir()
+    made = cli("new", "open", "--lang", "javascript"), cli("pack", "open")
+    assert [said.code for said in made] == [0, 0]
+    (home / "closed").chmod(0o000)
+    is_root = os.geteuid() == 0
+    try:
+        if is_root:
+            os.seteuid(65_534)
+        packed = cli("pack", "open", "-o", "closed/open.ma")
+        new = cli("new", "closed/shop", "--lang", "javascript")
+    finally:
+        if is_root:
+            os.seteuid(0)
+        (home / "closed").chmod(0o700)
+    assert (packed.code, new.code) == (2, 2)
+    assert "cannot write 'closed/open.ma': Permission denied" in packed.err
+    assert "no permission for closed/shop: check its owner and mode" in new.err
+
+
 def test_every_exit_code_is_documented() -> None:
     abstract = {errors.CallEnded}
     codes = {kind.exit_code for kind in _error_types(errors.HostelError) if kind not in abstract}

@@ -61,6 +61,10 @@ def test_the_name_and_the_id_are_what_was_said(cli: Cli, home: Path) -> None:
     assert (manifest["app_id"], manifest["name"]["en"]) == ("org.lily.tea", "Tea-House")
 
 
+def test_what_is_to_be_typed_next_can_be_typed(cli: Cli, home: Path) -> None:
+    assert "  hostel test 'my shop'\n" in cli("new", "my shop", "--lang", "javascript").out
+
+
 def test_nothing_is_overwritten_and_nothing_half_made(cli: Cli, home: Path) -> None:
     (home / "shop").mkdir()
     for words, said in (

@@ -259,6 +259,31 @@ def test_check_says_everything_that_is_wrong(cli: Cli, home: Path) -> None:
     assert cli("serve", "--state", home / "state").code == 2 and not (home / "state").exists()
 
 
+def test_check_looks_at_all_that_the_configuration_names(cli: Cli, home: Path) -> None:
+    (home / "hostel.toml").write_text(
+        '[host]\nkeyring = "no.toml"\n'
+        '[http]\ncertificate = "no.pem"\nkey = "hostel.toml"\n'
+        '[control]\nsocket_group = "no-such-group"\nlisten = "127.0.0.1:0"\n'
+        'tls_certificate = "hostel.toml"\ntls_key = "hostel.toml"\n'
+        f'tokens = [{{name = "ci", role = "caller", sha256 = "{"0" * 64}"}}]\n'
+    )
+    problems = cli("serve", "--check", "--state", "state", "--json").json["error"]["details"]["problems"]
+    told = zip(("[host] keyring: ", "[control] socket: ", "[control] tls_", "[http] "), problems, strict=True)
+    assert all(problem.startswith(name) for name, problem in told)
+    told = zip(("no.toml", "no-such-group", "PEM", "no.pem"), problems, strict=True)
+    assert all(word in problem for word, problem in told)
+    said = cli("serve", "--check", "--state", "state")
+    assert said.code == 2 and all(problem in said.err for problem in problems) and not (home / "state").exists()
+
+
+def test_a_socket_path_that_is_too_long_is_told_with_its_length(cli: Cli, home: Path) -> None:
+    (home / "hostel.toml").write_text("")
+    for words in (("serve", "--check"), ("serve",)):
+        said = cli(*words, "--state", home / ("x" * 110))
+        used = len(str(home / ("x" * 110) / "hostel.sock"))
+        assert f"has {used} bytes and may have 98" in said.err and "name a shorter state directory" in said.err
+
+
 def test_check_says_what_is_in_effect_and_starts_nothing(cli: Cli, home: Path) -> None:
     (home / "other.toml").write_text("[limits]\ncpu_us = 70_000\n")
     said = cli("serve", "--check", "--config", home / "other.toml", "--state", home / "state", "--json")

@@ -87,6 +87,18 @@ def test_a_bundle_that_is_refused_is_no_failed_scenario(cli: Cli, project: Calla
     assert cli("test", folder).code == 3
 
 
+def test_a_module_that_was_never_built_is_told_with_the_command_that_builds_it(
+    cli: Cli, project: Callable[..., Path]
+) -> None:
+    folder = project()
+    (folder / "source").mkdir()
+    (folder / "source/main.c").write_text("int x;")
+    (folder / "bundle/program.wasm").unlink()
+    for name in ("test", "pack", "check"):
+        said = cli(name, folder)
+        assert said.code == 2 and f"hostel build {folder} makes it" in said.err
+
+
 def test_a_source_that_is_newer_than_the_module_is_told(cli: Cli, project: Callable[..., Path]) -> None:
     folder = project(first=[PASSES])
     (folder / "source").mkdir()

@@ -34,9 +34,9 @@ def told(programs: int, workers: int) -> Top:
     return Top(status=status, calls_per_s=0.0, cpu_us_per_s=0.0, programs=rows)
 
 
-def lines(programs: int, workers: int, height: int) -> list[str]:
-    console = Console(file=io.StringIO(), width=160, height=height, force_terminal=False)
-    console.print(drawn(told(programs, workers), console))
+def lines(programs: int, workers: int, height: int, width: int = 160, by: str = "") -> list[str]:
+    console = Console(file=io.StringIO(), width=width, height=height, force_terminal=False)
+    console.print(drawn(told(programs, workers), console, by))
     assert isinstance(console.file, io.StringIO)
     return [line.strip() for line in console.file.getvalue().splitlines()]
 
@@ -60,3 +60,17 @@ def test_workers_are_cut_to_the_room_that_programs_leave() -> None:
 def test_totals_stand_beside_the_rates() -> None:
     text = "\n".join(lines(1, 0, 24))
     assert "last 5 s: 0.0 calls/s" in text and "7 calls in all" in text and "all calls" in text and " 1.50" in text
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120, 160])
+def test_a_narrow_screen_has_fewer_columns_and_no_half_figures(width: int) -> None:
+    found = lines(2, 2, 30, width)
+    [head] = [line for line in found if line.startswith("program")]
+    assert "…" not in "".join(found)
+    assert "calls/s" in head and "p99 ms" in head and "cpu %" in head
+    assert ("all cpu s" in head) is (width > 120)
+
+
+def test_the_column_that_programs_are_in_order_of_is_there_on_any_screen() -> None:
+    assert not any("denials/s" in line for line in lines(2, 2, 30, 80))
+    assert any("denials/s" in line for line in lines(2, 2, 30, 80, by="denials_per_s"))

@@ -250,6 +250,12 @@ async def test_nobody_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no address"):
         async with Client.connect("somewhere"):
             pass
+    with pytest.raises(UsageError, match="107 bytes at most"):
+        async with Client.connect(tmp_path / ("x" * 120) / "none.sock"):
+            pass
+    with pytest.raises(UsageError, match=r"none\.pem is no PEM file"):
+        async with Client.connect("127.0.0.1:1", token="t", tls=tmp_path / "none.pem"):
+            pass
 
 
 @pytest.mark.parametrize(("method", "known"), [("run", "unknown"), ("audit_head", "none")])

@@ -24,25 +24,30 @@ from runtime.daemon.serve import run
 from runtime.daemon.systemd import Supervisor
 from runtime.errors import StartupError
 from runtime.journal.entries import Query
+from runtime.worker_settings import WorkerSettings
 from tests.runtime.test_host import ECHO, bundle
 
 DRAIN_S = 5.0
+HANG_S = 240.0
+"""Longer than a machine with too much to do needs for any of these tests: over it, the daemon does not stop."""
 Served = Callable[..., Any]
 
 
 def config(tmp_path: Path, text: str = "") -> Config:
-    """In this process: what workers are is not of interest here."""
-    read = parse(f'[host]\nstate = "{tmp_path / "state"}"\nallow_unsigned = true\n[http]\nport = 0\n{text}')
+    """In this process: what workers are is not of interest here. `text` begins in [host]."""
+    read = parse(f'[host]\nstate = "{tmp_path / "state"}"\nallow_unsigned = true\n{text}\n[http]\nport = 0\n')
     return replace(read, host=replace(read.host, workers=None, slots=4))
 
 
 @asynccontextmanager
 async def served(
-    tmp_path: Path, *doors: Any, read_again: Callable[[], Config] | None = None, text: str = ""
-) -> AsyncIterator[Host]:
+    tmp_path: Path, *doors: Any, read_again: Callable[[], Config] | None = None, text: str = "",
+    workers: WorkerSettings | None = None,
+) -> AsyncIterator[Host]:  # fmt: skip
     """A daemon that has to have stopped by itself when the block is left."""
     made = config(tmp_path, text)
-    with trio.fail_after(30):
+    made = replace(made, host=replace(made.host, workers=workers, slots=4 if workers is None else workers.slots))
+    with trio.fail_after(HANG_S):
         async with trio.open_nursery() as nursery:
 
             async def life(*, task_status: trio.TaskStatus[Host]) -> None:

@@ -10,14 +10,17 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import pytest
 import trio
 import trustme
 
 from host_api.money import Money
+from host_api.prompts import prompt
 from runtime import Host, wire
 from runtime.cli.offline import opened
 from runtime.client import Client
 from runtime.control.tls import client_tls
+from runtime.daemon import control
 from runtime.daemon.doors import control_door
 from tests.hostile.guests import Script, bundle, scripted
 from tests.runtime.daemon.test_serve import served, tell
@@ -62,6 +65,38 @@ async def test_over_the_socket_the_kernels_word_for_the_user(tmp_path: Path) -> 
         told = effects_and_names(host.audit_records(limit=1_000), before)
         assert expected <= {effect for effect, _ in told}
         assert {by for _, by in told} == {ME}, told
+        tell(signal.SIGTERM)
+
+
+async def answer_a_prompt(client: Client, number: int) -> None:
+    """What a front end does for alice, whose program asks her to pay."""
+    order = {**PAY, "key": f"k{number}", "out_trade_no": str(number)}
+    script = Script().ask(wire.request(1, "payment.create", order))
+    made = script.responses((await client.call(APP, "run", script.params(), user="alice")).value)
+    asks = {"order_id": made[0][3]["order_id"], "wait_ms": 0}
+    script = Script().ask(wire.request(1, "payment.request", asks))
+    await client.call(APP, "run", script.params(), user="alice")
+    (waiting,) = await client.prompts.pending("alice")
+    shown = await client.prompts.issue(waiting.id)
+    await client.prompts.answer(shown.id, shown.token, shown.digest, True)
+    await client.front_end.end_sessions("alice")
+
+
+@pytest.mark.parametrize(("uid", "named"), [(76, "uid 76"), (77, None)], ids=["an operator", "a front end"])
+async def test_an_operator_who_does_what_front_ends_do_is_named_and_a_front_end_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uid: int, named: str | None
+) -> None:
+    """An operator can answer in a user's place; whoever looks into the audit has to see that it was not the user."""
+    monkeypatch.setattr(control, "user_of", lambda _: uid)
+    monkeypatch.setattr(prompt, "ANSWERABLE_AFTER_US", 0)
+    async with served(tmp_path, control_door, text="[control]\noperators = [76]\ncallers = [77]\n") as host:
+        await host.install(bundle(scripted(), APP), grant=["payment"], allow_unsigned=True)
+        await host.deposit("alice", Money(amount=100, currency="CNY"), reference="r")
+        async with Client.connect(tmp_path / "state" / "hostel.sock") as client:
+            await answer_a_prompt(client, 1)
+        told = dict(effects_and_names(host.audit_records(limit=1_000)))
+        assert told["order.pending"] is None and told["order.confirming"] is None
+        assert told["order.succeeded"] == told["sessions.ended"] == named
         tell(signal.SIGTERM)
 
 

@@ -16,6 +16,7 @@ from runtime.executor import frames
 from runtime.executor.flight import REFUSED_MOST, Flight
 from runtime.executor.frames import Violation, frame
 from runtime.executor.held_modules import AT_ONCE_BYTES, WorkerModule
+from runtime.executor.job import Outcome
 from runtime.executor.worker_link import BACKLOG_MOST, FRAMES_AT_ONCE
 from tests.runtime.executor.links import ASK, FACTS, LIMITS, POSTING, WAIT, done, log, opened_peer, request
 
@@ -56,6 +57,7 @@ BAD: dict[str, Bad] = {
     "an ending with a number that no answer can hold": lambda flight: done(
         flight, Ending.TRAPPED, b'["x", {"a": 1%s}]' % (b"0" * 100)
     ),
+    "an ending that answers for its guest": lambda flight: done(flight, Ending.FAILED, b'["x", {"error": "y"}]'),
     "an answer to no beat": lambda flight: frame(frames.PONG, 1, bytes(4)),
     "a module it has not": lambda flight: frame(frames.UNLOADABLE, 77),
 }
@@ -75,6 +77,21 @@ async def test_what_it_may_not_send_is_a_violation_and_harms_its_own_calls_only(
         assert (peer.link.flights, peer.link.programs, beside.over) == ({}, {}, True)
         neighbour.link.receive(request(elsewhere, 1) + done(elsewhere, rest=b"fine"))
         assert neighbour.outcomes["c"][0].response == b"fine"
+
+
+async def test_nothing_is_begun_for_a_call_that_nobody_wants_any_more() -> None:
+    """Whatever the guest, or who took its worker over, asks for after it was given up."""
+    async with opened_peer() as peer:
+        flight = peer.call()
+        flight.verdict = Outcome(ending=Ending.CANCELLED)
+        peer.link.cut(flight)
+        peer.go.set()
+        peer.link.receive(request(flight, 1, WAIT))
+        await trio.testing.wait_all_tasks_blocked()
+        assert [kind for kind, _, _ in peer.sent()] == [frames.MODULE, frames.PIECE, frames.START, frames.CUT]
+        peer.link.receive(done(flight, dropped=1))
+        assert [outcome.ending for outcome in peer.outcomes["a"]] == [Ending.CANCELLED]
+        assert (flight.usage.host_calls, flight.usage.dropped) == (1, 1)
 
 
 ANY = st.lists(

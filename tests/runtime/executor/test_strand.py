@@ -9,7 +9,8 @@ import outcome
 import pytest
 import trio
 
-from runtime.executor.strand import BY_HAND, PASS_MOST, Strand, Strands
+from runtime.executor.strand import BY_HAND, Strand, Strands
+from runtime.sandbox.loop import PASS_MOST
 
 
 class Asked:
@@ -89,7 +90,7 @@ async def test_what_needs_the_loop_is_a_task_until_it_waits_for_the_host_again()
         told.append("by hand")
         await BY_HAND.enter()
         await BY_HAND.enter()  # it is one already
-        await BY_HAND.next_pass()
+        await BY_HAND.next_pass(None)
         told.append("a task again")
 
     async with opened() as lanes:
@@ -107,7 +108,7 @@ async def test_those_that_wait_for_the_next_pass_go_on_in_order_a_few_at_a_time(
     told = list[int]()
 
     async def call(number: int) -> None:
-        await BY_HAND.next_pass()
+        await BY_HAND.next_pass(None)
         told.append(number)
 
     async with opened() as lanes:

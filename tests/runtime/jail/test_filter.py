@@ -84,44 +84,71 @@ def test_any_call_gets_what_the_tables_say(
     )
 
 
-X86 = MACHINES["x86_64"]
 PRIVATE_ANONYMOUS = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 RW, RWX = mmap.PROT_READ | mmap.PROT_WRITE, mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC
 
 
+BY_HAND = [  # x86-64, arm64: numbers written out here, so that a wrong table is noticed; None: it has no such call
+    (9, 222, (0, 4096, RW, PRIVATE_ANONYMOUS, 2**64 - 1, 0), ALLOW),
+    (9, 222, (0, 4096, RWX, PRIVATE_ANONYMOUS, 2**64 - 1, 0), KILL_PROCESS),
+    (9, 222, (0, 4096, RW, mmap.MAP_PRIVATE, 3, 0), KILL_PROCESS),  # a file that was open before
+    (44, 206, (3, 0, 1, 0, 0, 0), ALLOW),
+    (44, 206, (3, 0, 1, 0, 0x7000, 16), KILL_PROCESS),  # to an address
+    (44, 206, (3, 0, 1, 1, 0, 0), KILL_PROCESS),  # out of band
+    (45, 207, (3, 0, 1, 1, 0, 0), KILL_PROCESS),
+    (45, 207, (3, 0, 1, 0, 0, 0), ALLOW),
+    (228, 113, (3, 0, 0, 0, 0, 0), ALLOW),  # this thread's CPU time
+    (228, 113, (0xFFFF_FF86, 0, 0, 0, 0, 0), KILL_PROCESS),  # another process's
+    (234, 131, (PROCESS, 1, 6, 0, 0, 0), ALLOW),  # its own abort
+    (234, 131, (PROCESS, 1, 9, 0, 0, 0), KILL_PROCESS),
+    (234, 131, (PROCESS + 1, 1, 6, 0, 0, 0), KILL_PROCESS),
+    (319, 279, (0,) * 6, ERRNO | errno.ENOSYS),  # memfd_create
+    (435, 435, (0,) * 6, ERRNO | errno.ENOSYS),  # clone3
+    (56, 220, (0x0001_0000,) * 6, KILL_PROCESS),  # clone, even of a thread
+    (57, None, (0,) * 6, KILL_PROCESS),  # fork
+    (257, 56, (0,) * 6, ERRNO | errno.EACCES),  # openat
+    (59, 221, (0,) * 6, KILL_PROCESS),  # execve
+    (41, 198, (1, 1, 0, 0, 0, 0), KILL_PROCESS),  # socket
+    (101, 117, (16, 1, 0, 0, 0, 0), KILL_PROCESS),  # ptrace
+    (62, 129, (1, 9, 0, 0, 0, 0), KILL_PROCESS),  # kill
+    (0, 63, (0,) * 6, ALLOW),
+    (231, 94, (0,) * 6, ALLOW),  # exit_group
+    (232, None, (3, 0, 1, 0, 0, 0), ALLOW),  # epoll_wait
+    (281, 22, (3, 0, 1, 0, 0, 8), ALLOW),  # epoll_pwait, which is what arm64 waits by
+    (223, 110, (0,) * 6, ALLOW),  # timer_settime
+    (324, 283, (0,) * 6, None),  # membarrier
+]
+
+
+@pytest.mark.parametrize("where", MACHINES.values(), ids=MACHINES)
+def test_by_hand(where: Machine) -> None:
+    program = build(POLICIES["run"], where, KILL_PROCESS, process=PROCESS)
+    for *numbers, arguments, answer in BY_HAND:
+        if (nr := numbers[where.column]) is None:
+            continue
+        wanted = answer or (ALLOW if where.name == "aarch64" else KILL_PROCESS)
+        assert verdict(program, (nr, where.audit, arguments)) == wanted, (nr, arguments)
+
+
+@pytest.mark.parametrize("where", MACHINES.values(), ids=MACHINES)
+def test_a_call_by_another_convention_ends_the_process(where: Machine) -> None:
+    """32 bit on either processor, the other processor's, and x32: `read` by its number there."""
+    program = build(POLICIES["run"], where, REFUSE, process=PROCESS)
+    audits = {machine.audit for machine in MACHINES.values()} - {where.audit} | {0x4000_0003, 0x4000_0028}
+    for nr, arch in [*((number("read", where) or 0, audit) for audit in audits), (0x4000_0000, where.audit)]:
+        assert verdict(program, (nr, arch, (0,) * 6)) == KILL_PROCESS, (nr, hex(arch))
+
+
 @pytest.mark.parametrize(
-    ("nr", "arguments", "answer"),
-    [
-        (9, (0, 4096, RW, PRIVATE_ANONYMOUS, 2**64 - 1, 0), ALLOW),
-        (9, (0, 4096, RWX, PRIVATE_ANONYMOUS, 2**64 - 1, 0), KILL_PROCESS),
-        (9, (0, 4096, RW, mmap.MAP_PRIVATE, 3, 0), KILL_PROCESS),  # a file that was open before
-        (44, (3, 0, 1, 0, 0, 0), ALLOW),
-        (44, (3, 0, 1, 0, 0x7000, 16), KILL_PROCESS),  # to an address
-        (44, (3, 0, 1, 1, 0, 0), KILL_PROCESS),  # out of band
-        (45, (3, 0, 1, 1, 0, 0), KILL_PROCESS),
-        (45, (3, 0, 1, 0, 0, 0), ALLOW),
-        (228, (3, 0, 0, 0, 0, 0), ALLOW),  # this thread's CPU time
-        (228, (0xFFFF_FF86, 0, 0, 0, 0, 0), KILL_PROCESS),  # another process's
-        (234, (PROCESS, 1, 6, 0, 0, 0), ALLOW),  # its own abort
-        (234, (PROCESS, 1, 9, 0, 0, 0), KILL_PROCESS),
-        (234, (PROCESS + 1, 1, 6, 0, 0, 0), KILL_PROCESS),
-        (319, (0,) * 6, ERRNO | errno.ENOSYS),
-        (435, (0,) * 6, ERRNO | errno.ENOSYS),
-        (56, (0x0001_0000,) * 6, KILL_PROCESS),  # clone, even of a thread
-        (257, (0,) * 6, ERRNO | errno.EACCES),
-        (59, (0,) * 6, KILL_PROCESS),
-    ],
+    ("where", "numbers"),
+    [(MACHINES["x86_64"], (44, 45, 223, 232, 233, 281)), (MACHINES["aarch64"], (206, 207, 110, 21, 22))],
+    ids=MACHINES,
 )
-def test_x86_64_by_hand(nr: int, arguments: tuple[int, ...], answer: int) -> None:
-    """Numbers written out here, so that a wrong table is noticed."""
-    assert verdict(build(POLICIES["run"], X86, KILL_PROCESS, process=PROCESS), (nr, X86.audit, arguments)) == answer
-
-
-def test_a_compile_child_has_no_loop_and_no_socket() -> None:
-    compiles = build(POLICIES["compile"], X86, KILL_PROCESS, process=PROCESS)
-    for nr in (44, 45, 223, 232, 233, 281):
-        assert verdict(compiles, (nr, X86.audit, (0,) * 6)) == KILL_PROCESS
-        assert verdict(build(POLICIES["run"], X86, KILL_PROCESS, process=PROCESS), (nr, X86.audit, (0,) * 6)) == ALLOW
+def test_a_compile_child_has_no_loop_and_no_socket(where: Machine, numbers: tuple[int, ...]) -> None:
+    compiles, runs = (build(POLICIES[work], where, KILL_PROCESS, process=PROCESS) for work in ("compile", "run"))
+    for nr in numbers:
+        assert verdict(compiles, (nr, where.audit, (0,) * 6)) == KILL_PROCESS
+        assert verdict(runs, (nr, where.audit, (0,) * 6)) == ALLOW
 
 
 def test_the_program_is_one_the_kernel_takes() -> None:

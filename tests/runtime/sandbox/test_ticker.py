@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import struct
 import threading
 
 import pytest
@@ -11,7 +10,7 @@ import trio
 import wasmtime
 
 from runtime.errors import StartupError
-from runtime.sandbox import binding, proof, ticker
+from runtime.sandbox import proof, ticker
 from runtime.sandbox.engine import engine_config
 from runtime.sandbox.pool import Pool
 from runtime.sandbox.ticker import SignalTicker, ThreadTicker, Ticker, open_ticker
@@ -136,16 +135,6 @@ def test_without_machine_code_for_the_processor_a_thread_ticks(pool: Pool, monke
         tick.close()
     with pytest.raises(StartupError, match="signal ticker"):
         open_ticker(pool.engine, "signal")
-
-
-def test_the_stub_for_arm_holds_the_address_it_jumps_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not run here; its layout is checked: the instructions, then the two literals that they load and jump to."""
-    monkeypatch.setattr(ticker.platform, "machine", lambda: "aarch64")
-    code = ticker._stub(0x1234_5678)
-    assert code is not None and len(code) == 72
-    assert struct.unpack("<2Q", code[56:]) == (binding.INCREMENT_EPOCH, 0x1234_5678)
-    assert struct.unpack_from("<I", code, 16)[0] == 0x5800_0000 | (56 - 16) // 4 << 5 | 16, "ldr x16 of the first"
-    assert struct.unpack_from("<I", code, 44)[0] == 0x5800_0000 | (64 - 44) // 4 << 5 | 16, "ldr x16 of the second"
 
 
 def test_compile_and_pooled_engines_agree() -> None:

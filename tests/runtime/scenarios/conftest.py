@@ -41,13 +41,6 @@ MANIFEST: dict[str, Any] = {
 Plays = Callable[..., Awaitable[Played]]
 
 
-@pytest.fixture(scope="session")
-def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("artifacts")
-    folder.chmod(0o700)
-    return folder
-
-
 @pytest.fixture
 def settings(artifacts: Path) -> HostSettings:
     return HostSettings(slots=4, cache_dir=artifacts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -172,14 +173,34 @@ async def test_strangers_are_few_and_do_not_stay(served: Served, remote: dict[st
         port = int(address(server).rpartition(":")[2])
         silent = [await trio.open_tcp_stream("127.0.0.1", port) for _ in range(2)]
         await until(lambda: server.strangers == 2)
-        refused = await trio.open_tcp_stream("127.0.0.1", port)
+        one_more = await trio.open_tcp_stream("127.0.0.1", port)
         with trio.fail_after(10):
-            assert await refused.receive_some() == b""
+            assert await silent[0].receive_some() == b""
+        assert server.strangers == 2
         await until(lambda: server.strangers == 0)
         async with Client.connect(address(server), token="token of caller", tls=trusting()) as client:
             assert await client.ping() == 7
-        for stream in (*silent, refused):
+        for stream in (*silent, one_more):
             await stream.aclose()
+
+
+async def test_strangers_keep_nobody_out_who_has_a_token(served: Served, remote: dict[str, Any]) -> None:
+    """As many as there may be, of one address, who say nothing and come again as soon as they are closed."""
+    async with served(**{**remote, "strangers": 2, "hello_s": 60.0}) as server, trio.open_nursery() as nursery:
+        port = int(address(server).rpartition(":")[2])
+
+        async def silent() -> None:
+            while True:
+                async with await trio.open_tcp_stream("127.0.0.1", port, local_address="127.0.0.2") as stream:
+                    assert await stream.receive_some() == b""
+
+        for _ in range(2):
+            nursery.start_soon(silent)
+        await until(lambda: server.strangers == 2)
+        with trio.fail_after(50):
+            async with Client.connect(address(server), token="token of caller", tls=trusting()) as client:
+                assert await client.ping() == 7
+        nursery.cancel_scope.cancel()
 
 
 async def test_no_tls_no_word(served: Served, remote: dict[str, Any]) -> None:
@@ -193,6 +214,19 @@ async def test_no_tls_no_word(served: Served, remote: dict[str, Any]) -> None:
                     got += bytes(part)
             assert b"ping" not in got and len(got) < 100
         await until(lambda: not server.peers)
+
+
+async def test_a_host_that_hangs_up_before_it_has_said_who_it_is_is_not_waited_for() -> None:
+    async def hangs_up(stream: trio.SocketStream) -> None:
+        await stream.receive_some()
+
+    async with trio.open_nursery() as nursery:
+        (listener,) = await nursery.start(partial(trio.serve_tcp, hangs_up, 0, host="127.0.0.1"))
+        port = listener.socket.getsockname()[1]
+        with pytest.raises(ConnectionLost, match="closed the connection"):
+            async with Client.connect(f"127.0.0.1:{port}", token="token of caller", tls=trusting()):
+                pass
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_host_that_nobody_vouches_for_is_not_spoken_to(served: Served, remote: dict[str, Any]) -> None:

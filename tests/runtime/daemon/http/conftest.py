@@ -149,12 +149,6 @@ async def door() -> AsyncIterator[Door]:
         yield opened
 
 
-@pytest.fixture(scope="session")
-def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Compiled once for all tests."""
-    return tmp_path_factory.mktemp("artifacts")
-
-
 @pytest.fixture
 async def shop(artifacts: Path) -> AsyncIterator[Door]:
     """With the grocery shop, and alice who has money."""

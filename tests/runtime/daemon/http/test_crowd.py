@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from runtime.daemon.http.crowd import Crowd, counted_as
+from runtime.daemon.addresses import counted_as
+from runtime.daemon.http.crowd import Crowd
 from runtime.daemon.http.settings import HttpSettings
 
 
