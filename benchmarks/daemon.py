@@ -31,10 +31,12 @@ from benchmarks.measure import Scale, quantile, timed
 from benchmarks.report import Row
 from runtime import wire
 from runtime.control import frames
+from runtime.daemon.wakefulness import DEVICE
 
 SUBJECT: Final = "through the daemon: jailed worker, fresh sandbox, one host call"
 IN_FLIGHT: Final = (1, 16, 64)
 _MESSAGE: Final = wire.request(1, "storage.get", {"key": "k"})
+_AWAKE: Final = "keep_awake_ms = 5\n"
 RECV_BYTES: Final = 256 << 10
 PROBE_US: Final = 62
 """The bare probe's CPU time where the bars were set: on a machine that is slower, a bar in its own time is as much
@@ -193,13 +195,19 @@ def measure(daemon: Daemon, app: str, count: int, at_once: int) -> Run:
     )  # fmt: skip
 
 
+def _installed(daemon: Daemon) -> str:
+    """The program that is called, with what it is to read."""
+    bundle = guests.archive("daemon", guests.forward(), asks=("storage",))
+    given = {"grant": ["storage"], "limits": {**guests.UNRATED, "calls_in_flight": 1_024}}
+    app_id = str(daemon.line.ask("install", {"bundle": bundle, **given})["app"]["app_id"])
+    daemon.line.ask("call", {"app": app_id, "method": "storage.put", "user": guests.USER,
+                             "params": {"key": "k", "value": "x" * 40}})  # fmt: skip
+    return app_id
+
+
 async def rows(scale: Scale) -> list[Row]:
     with served() as daemon, bare_daemon(guests.forward()) as bare:
-        bundle = guests.archive("daemon", guests.forward(), asks=("storage",))
-        given = {"grant": ["storage"], "limits": {**guests.UNRATED, "calls_in_flight": 1_024}}
-        app_id = daemon.line.ask("install", {"bundle": bundle, **given})["app"]["app_id"]
-        daemon.line.ask("call", {"app": app_id, "method": "storage.put", "user": guests.USER,
-                                 "params": {"key": "k", "value": "x" * 40}})  # fmt: skip
+        app_id = _installed(daemon)
         probe, probes = BareProbe(guests.forward()), list[float]()
         runs: dict[int, list[Run]] = {at_once: [] for at_once in IN_FLIGHT}
         bares: dict[int, list[tuple[float, float]]] = {at_once: [] for at_once in IN_FLIGHT}
@@ -214,8 +222,26 @@ async def rows(scale: Scale) -> list[Row]:
                     probes.append((await timed(lambda _: probe.call(_MESSAGE), scale.calls)).cpu_us)
         rest = _at_rest(daemon) if scale.rounds > 1 else []
     medians = {at_once: _medians(found) for at_once, found in runs.items()}
-    found = [*_rows(medians, median(probes)), *_beside_bare(medians, bares), *rest]
+    found = [*_rows(medians, median(probes)), *_beside_bare(medians, bares), *rest, *await _awake(scale)]
     return found if scale.rounds == 1 else [*found, *workerd.rows()]
+
+
+async def _awake(scale: Scale) -> list[Row]:
+    """Alone once more, where processors may be kept awake; beside the probe of the same rounds."""
+    if not os.access(DEVICE, os.W_OK):
+        return []
+    with served(config=CONFIG + _AWAKE) as daemon:
+        app_id, probe = _installed(daemon), BareProbe(guests.forward())
+        took, probes = list[float](), list[float]()
+        for _ in range(scale.rounds):
+            took.append(measure(daemon, app_id, scale.calls, 1).p50_us)
+            probes.append((await timed(lambda _: probe.call(_MESSAGE), scale.calls)).cpu_us)
+    told = f"{SUBJECT}; {_AWAKE.strip()}"
+    return [
+        Row(subject=told, what="alone, p50", value=median(took), unit="µs", bar=260, floor=400),
+        Row(subject=told, what="alone, p50 / bare probe", value=median(took) / median(probes), unit="×",
+            bar=260 / PROBE_US, floor=400 / PROBE_US),
+    ]  # fmt: skip
 
 
 def _bare(daemon: BareDaemon, count: int, at_once: int) -> tuple[float, float]:

@@ -79,8 +79,11 @@ class Reactor(trio.abc.Instrument):
         self._view = memoryview(self._room)
         self._users = 0
         self._token: trio.lowlevel.RunVarToken[Reactor] | None = None
-        self._is_awake = False
+        self.is_awake = False
         """There was news, and no lull since."""
+        self.wakings = 0
+        """How often there was news after a lull."""
+        self._woken = trio.Event()
         self._loop: _Loop | None = None
         with suppress(AttributeError):
             self._loop = _Loop()
@@ -118,7 +121,7 @@ class Reactor(trio.abc.Instrument):
             _OF_RUN.reset(self._token)
         if self._loop is not None:
             self._loop = None
-            if self._is_awake:
+            if self.is_awake:
                 trio.lowlevel.reschedule(self._watcher, outcome.Error(trio.ClosedResourceError()))
             else:
                 trio.lowlevel.notify_closing(self._sockets.fileno())
@@ -142,6 +145,11 @@ class Reactor(trio.abc.Instrument):
 
     def not_at_turns_end(self, call: Callable[[], object]) -> None:
         self._ends.remove(call)
+
+    async def woken(self) -> None:
+        """Returns once there is news: at once where there was no lull since. Where tasks read by themselves, never."""
+        if not self.is_awake:
+            await self._woken.wait()
 
     # ---- reading -----------------------------------------------------------------------------------------------------
     async def read(self, sock: socket.socket, take: Take, bytes_most: int = READ_BYTES, *, first: bool = False) -> None:
@@ -216,14 +224,17 @@ class Reactor(trio.abc.Instrument):
         with suppress(trio.ClosedResourceError, ValueError):  # the latter from a descriptor that is closed already
             while True:
                 await trio.lowlevel.wait_readable(self._sockets.fileno())
-                self._is_awake = True
+                self.is_awake = True
+                self.wakings += 1
+                self._woken.set()
+                self._woken = trio.Event()
                 await trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.SUCCEEDED)
 
     def before_io_wait(self, timeout: float) -> None:
         """Called by trio, which is about to wait for up to `timeout`."""
         self._end_turn()
         loop = self._loop
-        if loop is not None and self._is_awake:
+        if loop is not None and self.is_awake:
             self._stay(loop, 0 if loop.runnable else timeout)
         if loop is not None and timeout and loop.runnable:
             loop.wake()
@@ -251,7 +262,7 @@ class Reactor(trio.abc.Instrument):
                 loop.wake()
                 return
         if timeout:
-            self._is_awake = False
+            self.is_awake = False
             trio.lowlevel.reschedule(self._watcher)
 
     def _deal_with(self, found: list[tuple[int, int]], loop_fd: int, until: float) -> bool:

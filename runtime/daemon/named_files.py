@@ -1,4 +1,4 @@
-"""What a configuration names that is not in it: a keyring, certificates, a group, the socket's path.
+"""What a configuration needs that is not in it: a keyring, certificates, a group, the socket's path, a device.
 
 What lives here: the look at them before anything is started, so that `hostel serve --check` finds what a new start
 would stumble over while the host that runs is still up. Whoever needs one checks it once more when it is opened.
@@ -15,6 +15,7 @@ from runtime.control.tls import load_chain, server_tls
 from runtime.daemon.config import Config
 from runtime.daemon.control.listeners import check_place
 from runtime.daemon.http.settings import TLS_NAMES
+from runtime.daemon.wakefulness import check_device
 from runtime.errors import HostelError
 
 
@@ -22,7 +23,7 @@ def unusable(config: Config) -> list[str]:
     """A line for each that cannot be used as things stand."""
     found = []
     for name, look in (("[host] keyring: ", _keyring), ("[control] socket: ", _socket),
-                       ("[control] ", _control_tls), ("", _http_tls)):  # fmt: skip
+                       ("[control] ", _control_tls), ("", _http_tls), ("[host] keep_awake_ms: ", _device)):  # fmt: skip
         try:
             look(config)
         except HostelError as error:
@@ -33,6 +34,11 @@ def unusable(config: Config) -> list[str]:
 def _keyring(config: Config) -> None:
     if config.service.keyring is not None:
         Keyring.load(config.service.keyring)
+
+
+def _device(config: Config) -> None:
+    if config.service.keep_awake_ms:
+        check_device()
 
 
 def _socket(config: Config) -> None:

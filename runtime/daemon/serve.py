@@ -24,6 +24,7 @@ from runtime.daemon.doors import Door, Opened
 from runtime.daemon.figures import figures
 from runtime.daemon.life import Life
 from runtime.daemon.systemd import Supervisor
+from runtime.daemon.wakefulness import keep_awake
 from runtime.errors import StartupError
 from runtime.host import Host
 from runtime.log import logger
@@ -64,6 +65,8 @@ async def run(
             life = Life(host, config, nursery, read_again)
             nursery.start_soon(life.hear, signals, name="signals")
             opened = [await nursery.start(partial(door, host, config, life), name="door") for door in doors]
+            if config.service.keep_awake_ms:
+                await nursery.start(keep_awake, config.service.keep_awake_ms / 1e3, name="wakefulness")
             if manager.watchdog_s is not None:
                 nursery.start_soon(_keep_alive, manager, manager.watchdog_s, name="watchdog")
             _settle()
