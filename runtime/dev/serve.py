@@ -104,7 +104,9 @@ async def serve(
         if host_arguments is None:
             host.watch(ended=listener.ended, refused=listener.refused)
             reloads = Reloads(host, project, listener)
+            host.doors_open = False  # ready is who can be called: `hostel status --wait` waits for that
             await reloads.begin()
+            host.doors_open = True
             nursery.start_soon(reloads.run)
         task_status.started(host)
 

@@ -334,7 +334,9 @@ class WorkerExecutor:
         if suspects is None:
             return
         for app_id in self._suspicion.died(trio.current_time(), *suspects):
-            reason = f"workers that ran it died {self._settings.deaths} times: the last one {why}"
+            deaths = self._settings.deaths
+            often = f"workers that ran it died {deaths} times: the last one"
+            reason = f"{'the worker that ran it died:' if deaths == 1 else often} {why}"
             _log.error("a program keeps killing workers", app_id=app_id, reason=reason)
             self._on_quarantine(app_id, reason)
 

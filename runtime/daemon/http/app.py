@@ -136,9 +136,11 @@ class _Errors:
         try:
             await self._app(scope, receive, send)
         except HTTPException as error:  # the router's: no such path, or no such method on it
-            code, why = ("method_not_allowed", "no such method here") if error.status_code == 405 else _NOT_FOUND
+            headers, (code, why) = error.headers or {}, _NOT_FOUND
+            if error.status_code == 405:
+                code, why = "method_not_allowed", f"this path takes {headers.get('Allow', 'another method')}"
             response = error_answer(Refused(code, why))
-            response.headers.update(error.headers or {})
+            response.headers.update(headers)
             await response(scope, receive, send)
         except Refused as error:
             await error_answer(error)(scope, receive, send)

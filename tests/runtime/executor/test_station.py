@@ -153,7 +153,7 @@ async def test_one_that_shows_no_sign_of_life_is_killed_and_its_calls_programs_a
         pool._on_quarantine = lambda app_id, reason: named.append((app_id, reason))
         outcome = await run(pool)
         assert (outcome.ending, "no sign of life for 0.1 s" in outcome.detail) == (Ending.WORKER_LOST, True)
-        assert named == [("a", "workers that ran it died 1 times: the last one no sign of life for 0.1 s")]
+        assert named == [("a", "the worker that ran it died: no sign of life for 0.1 s")]
 
 
 # ---- back-off --------------------------------------------------------------------------------------------------------

@@ -110,6 +110,7 @@ async def test_what_is_refused_before_any_guest_runs(shop: Door) -> None:
         assert (answer.status, answer.code) == (status, code), answer.body
         assert answer.headers["cache-control"] == "no-store"
         assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "this path takes POST" in (await shop.ask("GET", path)).json["error"]["message"]
 
 
 async def test_a_token_ends_with_its_time_and_with_its_users_sessions(shop: Door) -> None:
