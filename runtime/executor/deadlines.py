@@ -41,7 +41,7 @@ class Deadlines:
         self._live -= 1
 
     def came_nearer(self, flight: Flight) -> None:
-        """The deadline of one of those added: its entry would come too late. `expired` may be called here."""
+        """Looks at one of those added, whose entry would come too late. `expired` may be called here."""
         if flight.over:
             return
         if flight.host.deadline.expired():
@@ -65,9 +65,4 @@ class Deadlines:
         now = trio.current_time()
         while self._heap and self._heap[0][0] <= now:
             _, _, flight = heappop(self._heap)
-            if flight.over:
-                continue
-            if flight.host.deadline.expired():
-                self._expired(flight)
-            else:
-                self._push(flight)
+            self.came_nearer(flight)
