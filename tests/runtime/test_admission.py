@@ -8,9 +8,9 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.admission import Admission, Rate
+from runtime.admission import Admission, Rate, Shared
 from runtime.errors import HostBusy, HostClosed
-from runtime.limits import Limits
+from runtime.limits import DeveloperLimits, Limits
 from runtime.session import Holdings
 
 PAGE = 65_536
@@ -195,3 +195,25 @@ async def test_a_program_whose_call_waits_in_a_mailbox_is_in_use() -> None:
     assert not admission.is_idle(1)
     holdings.release(10)
     assert admission.is_idle(1)
+
+
+async def test_a_program_read_anew_keeps_its_place_in_its_developers_line() -> None:
+    """Whatever is changed of a program is read with its developer: those who waited longest still go first."""
+    shared = Shared("dev", DeveloperLimits().changed({"calls_in_flight": 1}))
+    doors = {name: Admission(Limits(), Holdings(), shared) for name in ("busy", "first", "second")}
+    order: list[str] = []
+
+    async def call(name: str) -> None:
+        if not doors[name].enter_now(10**15, PAGE):
+            await doors[name].wait(PAGE, 10)
+        order.append(name)
+
+    async with trio.open_nursery() as nursery:
+        for name in doors:
+            nursery.start_soon(call, name)
+            await trio.testing.wait_all_tasks_blocked()
+        doors["first"].share(shared)
+        for name in doors:
+            doors[name].leave(PAGE, 0)
+            await trio.testing.wait_all_tasks_blocked()
+    assert order == ["busy", "first", "second"] and shared.in_flight == 0

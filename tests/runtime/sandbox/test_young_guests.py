@@ -27,11 +27,13 @@ from runtime.sandbox.turns import Turns
 from tests.hostile.guests import OK, module
 
 LIMITS = Limits(cpu_us=60_000_000, memory_bytes=32 * MIB, host_calls=100_000)
+CAPS = ModuleCaps().changed({"body_bytes": 1 * MIB})
 ASK = "(drop (call $call (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)))"
 BRIEFLY = "(local.set 2 (i32.const 10)) (loop $l (br_if $l (local.tee 2 (i32.sub (local.get 2) (i32.const 1)))))"
 """A tick is noticed in here."""
-LONG = "(memory.fill (i32.const 0) (i32.const 1) (i32.const 16777216))" * 8
-"""Far more than half a tick, and no tick is noticed in here: 128 MiB are written."""
+LONG = "(i32.const 72) (f64.add (f64.load (i32.const 64)) (f64.const 2))" + "f64.sqrt " * 400_000 + "f64.store "
+"""Far more than half a tick, and no tick is noticed in here: each root waits for the one before it, and there is no
+loop, no call and nothing that works on much memory, before which wasmtime 48 looks for one."""
 
 
 class ByHand(Ticker):
@@ -78,7 +80,7 @@ class Site:
         self._turns = Turns(places=1, quantum_ns=quantum_ns)
 
     def load(self, wasm: bytes) -> Module:
-        facts = check_module(wasm, ModuleCaps(), LIMITS.memory_bytes)
+        facts = check_module(wasm, CAPS, LIMITS.memory_bytes)
         return self._pool.load(bytes(wasmtime.Module(compile_engine(), wasm).serialize()), facts)
 
     async def run(self, program: str, loaded: Module, **limits: int) -> tuple[Ending, Usage]:
@@ -113,7 +115,7 @@ def asking(body: str, memory: str = "1") -> bytes:
 @pytest.mark.parametrize(("then", "turns_lost"), [(BRIEFLY, 0), (LONG + BRIEFLY, 1)], ids=["young", "not young"])
 async def test_a_tick_takes_the_turn_of_a_guest_unless_it_has_just_gone_on(then: str, turns_lost: int) -> None:
     site = Site(quantum_ns=10**12)
-    loaded = site.load(asking(ASK + then, memory="256"))
+    loaded = site.load(asking(ASK + then))
     await site.run("a", loaded)  # so that what is young is not made old by what a first call costs
     passes = Passes()
     trio.lowlevel.add_instrument(passes)
