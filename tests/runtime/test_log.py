@@ -5,24 +5,10 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections.abc import Iterator
 
 import pytest
 
-from runtime import log
 from runtime.log import logger, set_level, write_to
-
-
-@pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    for name in ("hostel", "host_api", "runtime"):
-        logging.getLogger(name).setLevel(logging.NOTSET)
-    log._formatter = None
 
 
 def test_a_line_is_one_json_object_with_the_same_fields_first() -> None:
