@@ -39,6 +39,8 @@ async def keep_awake(after_s: float, *, task_status: trio.TaskStatus[None] = tri
     """From each piece of news (reactor.py) until there was none for `after_s`, and a millisecond. Never returns; what
     was asked of the kernel ends with it. Raises StartupError."""
     with _opened(DEVICE) as descriptor, Reactor.used() as reactor:
+        if not reactor.is_direct:
+            _log.warning("processors are not kept awake: this trio does not tell when there is news")
         task_status.started()
         while True:
             await reactor.woken()

@@ -20,6 +20,14 @@ from tests.runtime.daemon.test_serve import served, tell
 from tests.runtime.ladder import ANN, BOB, packed
 
 
+async def ann_with(client: Client, uploads_per_day: int) -> str:
+    """Ann, who has a key and so many uploads a day. Gives her id."""
+    ann = await client.developers.sign_up("Ann")
+    await client.developers.add_key(ann.id, str(ANN.public_key))
+    await client.developers.set_limits(ann.id, {"uploads_per_day": uploads_per_day})
+    return ann.id
+
+
 def refuse() -> list[tuple[Callable[[], bytes], str]]:
     """One of each kind, and what it is refused with."""
     return [
@@ -32,9 +40,7 @@ def refuse() -> list[tuple[Callable[[], bytes], str]]:
 async def test_refused_uploads_are_uploads_of_the_day(tmp_path: Path) -> None:
     async with served(tmp_path, control_door) as host:
         async with Client.connect(tmp_path / "state" / "hostel.sock") as client:
-            ann = await client.developers.sign_up("Ann")
-            await client.developers.add_key(ann.id, str(ANN.public_key))
-            await client.developers.set_limits(ann.id, {"uploads_per_day": 5})
+            ann = await ann_with(client, 5)
             await client.releases.upload("Ann", sign(packed(1), ANN))
             for made, code in refuse():
                 with pytest.raises(HostelError) as refused:
@@ -48,7 +54,7 @@ async def test_refused_uploads_are_uploads_of_the_day(tmp_path: Path) -> None:
             assert refused.value.details == {"limit": "uploads_per_day", "value": 5, "used": 5, "scope": "developer"}
             assert host.compiled() == compiled
             assert (await client.releases.upload("Ann", sign(packed(2), ANN))).code == 2  # there already
-            await client.developers.set_limits(ann.id, {"uploads_per_day": 6})
+            await client.developers.set_limits(ann, {"uploads_per_day": 6})
             await client.releases.upload("Ann", sign(packed(3, "another"), ANN))
         tell(signal.SIGTERM)
 
@@ -75,9 +81,7 @@ async def test_what_the_disk_refuses_is_not_the_developers_doing(
 ) -> None:
     async with served(tmp_path, control_door) as host:
         async with Client.connect(tmp_path / "state" / "hostel.sock") as client:
-            ann = await client.developers.sign_up("Ann")
-            await client.developers.add_key(ann.id, str(ANN.public_key))
-            await client.developers.set_limits(ann.id, {"uploads_per_day": 1})
+            await ann_with(client, 1)
             with monkeypatch.context() as full:
 
                 async def refused(job: object) -> object:
@@ -101,9 +105,7 @@ async def test_what_the_host_has_no_room_for_is_not_the_developers_doing_either(
     """Found out after the bundle was looked at."""
     async with served(tmp_path, control_door) as host:
         async with Client.connect(tmp_path / "state" / "hostel.sock") as client:
-            ann = await client.developers.sign_up("Ann")
-            await client.developers.add_key(ann.id, str(ANN.public_key))
-            await client.developers.set_limits(ann.id, {"uploads_per_day": 1})
+            await ann_with(client, 1)
             with monkeypatch.context() as full:
 
                 async def refuse(*_: object) -> object:
@@ -175,9 +177,7 @@ async def test_what_was_refused_or_given_up_is_counted_by_the_next_daemon(
     path = tmp_path / "state" / "hostel.sock"
     async with served(tmp_path, control_door):
         async with Client.connect(path) as client:
-            ann = await client.developers.sign_up("Ann")
-            await client.developers.add_key(ann.id, str(ANN.public_key))
-            await client.developers.set_limits(ann.id, {"uploads_per_day": 2})
+            await ann_with(client, 2)
             with pytest.raises(HostelError):
                 await client.releases.upload("Ann", b"no bundle")
             with monkeypatch.context() as slow, trio.CancelScope() as scope:

@@ -68,6 +68,15 @@ async def test_what_may_not_be_asked_is_told_with_the_cure(missing: None) -> Non
     assert not unusable(parse(""))
 
 
+async def test_where_nobody_tells_of_news_that_is_said(other: int, caplog: pytest.LogCaptureFixture) -> None:
+    with Reactor.used() as reactor:
+        reactor.read_by_tasks()
+        async with trio.open_nursery() as nursery:
+            await nursery.start(keep_awake, 0.001)
+            nursery.cancel_scope.cancel()
+    assert "processors are not kept awake" in caplog.text
+
+
 def test_the_setting_has_bounds() -> None:
     assert parse("[host]\nkeep_awake_ms = 1000\n").service.keep_awake_ms == 1_000
     for value in (-1, 1_001):
